@@ -1,0 +1,38 @@
+# The four commands anyone needs: serve · test · build · check. Each does its own set-up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: serve test build check bench update clean
+
+serve: $(READY)  ## the bilingual site with live reload at http://127.0.0.1:8000
+	$(BIN)/mkdocs serve
+
+test: $(READY)  ## every test
+	$(BIN)/pytest
+
+build: $(READY)  ## the finished static site in site/
+	$(BIN)/mkdocs build --strict
+
+check: $(READY)  ## lint, formatting, types, page parity
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/livecell check
+
+bench: $(READY)  ## speed beside plain markdown-exec and plain Markdown; takes several minutes
+	$(BIN)/python bench/bench.py
+
+update: $(READY)  ## accept the snippets' present outputs as the approved ones
+	$(BIN)/pytest tests/test_transcripts.py --update
+
+clean:  ## remove what was built and stored; keeps .venv
+	rm -rf site .cache
+
+$(READY): pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=/path/to/python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(READY)
