@@ -65,6 +65,7 @@ class Site:
             LivecellError: there is no such snippet or cell, or its run failed.
         """
         stem, name = pages.split_reference(reference)
+        self.cited.add(stem)
         if stem not in self.stems():
             raise LivecellError(
                 f"there is no snippet {stem!r}" if stem else "the fence names no snippet",
@@ -72,7 +73,6 @@ class Site:
                 expected='cell="snippet:cell"',
                 todo=nearest(stem, self.stems()),
             )
-        self.cited.add(stem)
         result = self.result(stem)
         cell = result.cell(name)
         if cell is None:
@@ -98,6 +98,11 @@ class Site:
 
 site: Site | None = None
 """The site being rendered; set by whoever renders pages, otherwise made on first use."""
+
+
+def prepare(extensions: list[Any], configs: dict[str, Any]) -> None:
+    """Tell markdown-exec the page's Markdown extensions; it forgets them after every build."""
+    markdown_exec.markdown_config.save(extensions, configs)
 
 
 def _site(language: str) -> Site:
@@ -156,7 +161,15 @@ def _format(code: str, extra: dict[str, str], md: Markdown, **options: Any) -> M
             return _site(language).failed(error, reference)
         return render_cell(reference, rest, language)
 
-    return markdown_exec.base_format(language="python", run=look_up, code=code, md=md, html=True)
+    try:
+        return markdown_exec.base_format(
+            language="python", run=look_up, code=code, md=md, html=True
+        )
+    except SuperFencesException:
+        raise
+    except Exception as error:  # superfences would swallow it and show the fence as text
+        trouble = LivecellError(f"livecell itself failed: {error!r}", found=f'cell="{reference}"')
+        return Markup(_site(language).failed(trouble, reference))  # noqa: S704
 
 
 _original = markdown_exec.formatters["python"]

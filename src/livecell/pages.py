@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ def read(path: Path) -> list[Block]:
 
 def parse(text: str) -> list[Block]:
     """The blocks of a page with this Markdown, in order."""
+    return list(_parse(text))
+
+
+@functools.lru_cache(maxsize=1024)  # under `mkdocs serve` all pages are checked at every save
+def _parse(text: str) -> tuple[Block, ...]:
     blocks = []
     closing = ""
     for number, line in enumerate(text.splitlines(), start=1):
@@ -56,7 +62,7 @@ def parse(text: str) -> list[Block]:
         elif box := BOX.match(line):
             blocks.append(Block("box", box["type"], number))
         blocks += [Block("image", m["target"], number) for m in IMAGE.finditer(line)]
-    return blocks
+    return tuple(blocks)
 
 
 def split_reference(reference: str) -> tuple[str, str]:

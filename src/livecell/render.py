@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import re
 
-from pymdownx.highlight import Highlight
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 from livecell.comments import select
 from livecell.errors import LivecellError
@@ -33,13 +34,9 @@ def source(cell: CellResult, language: str, languages: tuple[str, ...]) -> str:
     return _highlight(select(cell.source, language, languages))
 
 
-@functools.cache
-def _highlighter() -> Highlight:
-    return Highlight(pygments_lang_class=True)
-
-
 def _highlight(code: str) -> str:
-    return str(_highlighter().highlight(code, "python", "highlight"))
+    lexer = PythonLexer(stripnl=False, ensurenl=False)
+    return str(highlight(code, lexer, HtmlFormatter(cssclass="language-python highlight", wrapcode=True)))
 
 
 def outputs(cell: CellResult, language: str, alt: str = "") -> str:

@@ -61,17 +61,28 @@ class Runner:
         self._futures: dict[str, tuple[str, Future[Result]]] = {}
 
     def start(self, stems: Iterable[str]) -> None:
-        """Begin to run those of the snippets that changed since they last ran here."""
+        """Begin to run those of the snippets that changed, or failed, since the last call."""
         for stem in stems:
-            self._submit(stem)
+            known = self._futures.get(stem)
+            if known is None or not self._is_current(stem, *known):
+                self._submit(stem)
 
     def result(self, stem: str) -> Result:
-        """The result of a snippet; runs it, or waits for it, if need be.
+        """The result of a snippet, as of the last `start`; waits for it if need be.
 
         Raises:
             LivecellError: there is no such snippet, or it failed.
         """
-        return self._submit(stem).result()
+        if stem not in self._futures:
+            self._submit(stem)
+        return self._futures[stem][1].result()
+
+    def outcome(self, stem: str) -> Result | LivecellError:
+        """The result of a snippet, or what was wrong with it."""
+        try:
+            return self.result(stem)
+        except LivecellError as error:
+            return error
 
     def close(self) -> None:
         """Stop what runs, and the fork servers."""
@@ -88,32 +99,28 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _submit(self, stem: str) -> Future[Result]:
+    def _submit(self, stem: str) -> None:
         path = self.settings.snippet(stem)
-        stamp = self._stamp(path)
-        known = self._futures.get(stem)
-        if known is not None and known[0] == stamp and not self._outdated(known[1]):
-            return known[1]
         future: Future[Result] = Future()
-        self._futures[stem] = (stamp, future)
+        self._futures[stem] = (self._stamp(path), future)
         try:
             found = self._find(stem, path)
         except LivecellError as error:
             future.set_exception(error)
             self._tell(stem, error)
-            return future
+            return
         if found is not None:
             future.set_result(found)
             self._tell(stem, found)
         else:
             self._pool.submit(self._work, stem, path, future)
-        return future
 
-    def _outdated(self, future: Future[Result]) -> bool:
-        """Whether a local module or data file that the finished run read has changed since."""
-        if not future.done():
+    def _is_current(self, stem: str, stamp: str, future: Future[Result]) -> bool:
+        if stamp != self._stamp(self.settings.snippet(stem)):
             return False
-        return future.exception() is not None or not self.store.is_current(future.result())
+        if not future.done():
+            return True
+        return future.exception() is None and self.store.is_current(future.result())
 
     def _stamp(self, path: Path) -> str:
         try:

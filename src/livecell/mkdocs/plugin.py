@@ -22,8 +22,9 @@ from mkdocs.utils import CountHandler
 
 from livecell import check, fence
 from livecell.errors import LivecellError
-from livecell.mkdocs import refresh, twin
+from livecell.mkdocs import refresh, serve, twin
 from livecell.mkdocs.twin import Twin
+from livecell.results import Result
 from livecell.run import Runner
 from livecell.settings import Settings
 
@@ -49,12 +50,22 @@ class Session:
             raise BuildError(str(error)) from error
         self.serving = serving
         self.site_dir = Path(config.site_dir)
-        self.folder = _staging(self.settings.store, serving)
+        self.folder = _staging(self.settings.store)
+        self.judged = False
         self.twins = [self._twin(tag, file, config) for tag, file in twins.items()]
-        self.runner = Runner(self.settings)
-        self.runner.start(self.settings.stems())
+        self.runner = Runner(self.settings)  # has threads; the twins were forked before
+        self.start()
         for other in self.twins:
             other.listen()
+
+    def start(self) -> None:
+        """Begin to run the snippets that changed, or failed, since the last call."""
+        self.stems = self.settings.stems()
+        self.runner.start(self.stems)
+
+    def outcomes(self) -> dict[str, Result | LivecellError]:
+        """The outcome of every snippet, once all have run."""
+        return {stem: self.runner.outcome(stem) for stem in self.stems}
 
     def _twin(self, language: str, file: str, config: MkDocsConfig) -> Twin:
         url = f"{config.site_url.rstrip('/')}/{language}/" if config.site_url else ""
@@ -67,6 +78,25 @@ class Session:
         return Twin(
             language, options, serving=self.serving, result=lambda stem: self.runner.result(stem)
         )
+
+    def judge(self, own: list[LivecellError]) -> None:
+        """Report the errors of all languages; outside `mkdocs serve` they end the build.
+
+        Args:
+            own: the errors of the default language's pages.
+        """
+        errors = own + check.site(self.settings, self.runner.result)
+        for other in self.twins:
+            errors += other.errors()
+        unique = {str(error): error for error in errors}
+        for text in unique:
+            log.error("%s", text)
+        go = self.serving or not unique
+        self.judged = True
+        for other in self.twins:
+            other.proceed(go)
+        if not go:
+            raise BuildError(f"livecell found {len(unique)} error(s); no page was written")
 
     def close(self) -> None:
         """End every process and remove what was not published."""
@@ -81,6 +111,14 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
 
     session: Session | None = None
     serving = False
+    last: refresh.FullBuild | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.errors: dict[str, list[LivecellError]] = {}
+        """The errors of each page, by its path below docs_dir."""
+        self.cited: dict[str, set[str]] = {}
+        """The stems that each page cites."""
 
     def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
         """Remember what MkDocs was started for."""
@@ -88,27 +126,31 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
 
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Start the runner and the twins; build into a folder that replaces the site when done."""
-        self.errors: list[LivecellError] = []
+        self.before = refresh.snapshot([Path(config.docs_dir)])
+        self.shared = refresh.snapshot(refresh.shared_files(config))
+        self.errors.clear()
+        self.cited.clear()
         if "livecell" not in config.markdown_extensions:
             config.markdown_extensions.append("livecell")
         if twin.link is not None:
             settings, result = Settings.load(Path(config.config_file_path or ".").parent), twin.ask
+            stems = settings.stems()
         else:
             if self.session is None:
                 self.session = Session(config, self.config.twins, serving=self.serving)
             settings, result = self.session.settings, self.session.runner.result
+            stems = self.session.stems
             if not self.serving:
                 config.site_dir = str(self.session.folder / "site")
         language = str(config.theme.get("language") or next(iter(settings.languages), "en"))
-        fence.site = fence.Site(
-            result, language, settings.languages, settings.stems, errors=self.errors
-        )
+        fence.site = fence.Site(result, language, settings.languages, lambda: stems)
         return config
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
         """Translate the titles of the sections, so that the order of pages lives in one file."""
         for item in nav.items:
             _translate(item, self.config.titles)
+        self.nav = nav
         return nav
 
     def on_page_markdown(
@@ -117,33 +159,28 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         """Tell the fence which page it is on."""
         assert fence.site is not None
         fence.site.page = Path(page.file.abs_src_path) if page.file.abs_src_path else None
-        fence.site.cited = set()
+        fence.site.errors = self.errors[page.file.src_uri] = []
+        fence.site.cited = self.cited[page.file.src_uri] = set()
         return markdown
 
     @event_priority(-100)
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> Any:
         """All pages are rendered and none is written: stop here if one of them is in error."""
-        if twin.link is not None:
-            twin.report(self.errors)
-        elif self.session is not None:
-            self.judge()
+        self.judge()
+        self.last = refresh.FullBuild(config, files, self.nav, env, self.before, self.shared)
         return env
 
     def judge(self) -> None:
         """Report the errors of every language; outside `mkdocs serve` they end the build."""
-        assert self.session is not None
-        errors = [*self.errors]
-        errors += check.site(self.session.settings, self.session.runner.result)
-        for other in self.session.twins:
-            errors += other.errors()
-        unique = list({str(error): error for error in errors}.values())
-        for error in unique:
-            log.error("%s", error)
-        go = self.session.serving or not unique
-        for other in self.session.twins:
-            other.proceed(go)
-        if not go:
-            raise BuildError(f"livecell found {len(unique)} error(s); no page was written")
+        own = [error for errors in self.errors.values() for error in errors]
+        if twin.link is not None:
+            twin.report(own)
+        elif self.session is not None:
+            self.session.judge(own)
+
+    def refresher(self) -> refresh.Refresher | None:
+        """What keeps the site that was just built up to date."""
+        return refresh.Refresher(self, self.last) if self.last is not None else None
 
     @event_priority(-100)
     def on_post_build(self, *, config: MkDocsConfig) -> None:
@@ -169,7 +206,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
     ) -> LiveReloadServer:
         """Rebuild only what changed, in all languages at once."""
         if self.session is not None:
-            refresh.install(server, config, builder, self)
+            serve.install(server, config, builder, self)
         return server
 
     def on_build_error(self, *, error: Exception) -> None:
@@ -185,16 +222,15 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             fence.site = None
 
 
-def _staging(store: Path, serving: bool) -> Path:
-    """A new folder on the disk of the site; what killed builds left there is removed."""
-    folder = Path(tempfile.gettempdir()) if serving else store / "staging"
+def _staging(store: Path) -> Path:
+    """A new folder, on the disk of the site; what killed builds left there is removed."""
+    folder = store / "staging"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for old in () if serving else folder.iterdir():
+        for old in folder.iterdir():
             if not _alive(old.name.partition("-")[0]):
                 shutil.rmtree(old, ignore_errors=True)
-        prefix = "livecell-site-" if serving else f"{os.getpid()}-"
-        return Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
+        return Path(tempfile.mkdtemp(dir=folder, prefix=f"{os.getpid()}-"))
     except OSError:
         return Path(tempfile.mkdtemp(prefix="livecell-site-"))
 

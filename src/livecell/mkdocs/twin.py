@@ -61,7 +61,7 @@ class Twin:
         context = multiprocessing.get_context(method)
         self._link, far = context.Pipe()
         self._process = context.Process(  # type: ignore[attr-defined]
-            target=_main, args=(far, options, serving), daemon=True
+            target=_main, args=(far, self._link, options, serving), daemon=True
         )
         self._process.start()
         far.close()
@@ -70,11 +70,11 @@ class Twin:
         """Begin to answer the twin; not before all twins have been forked."""
         threading.Thread(target=self._answer, daemon=True).start()
 
-    def build(self) -> None:
+    def build(self, changed_stems: set[str]) -> None:
         """Under `mkdocs serve`: build what changed."""
         self._ready.clear()
         self._done.clear()
-        self._send(("build",))
+        self._send(("build", changed_stems))
 
     def errors(self) -> list[LivecellError]:
         """The errors of its pages, once all of them are rendered."""
@@ -103,6 +103,7 @@ class Twin:
             self._end("its process is gone")
 
     def _end(self, failure: str) -> None:
+        self._errors = [] if failure else self._errors
         self._failure = failure
         self._ready.set()
         self._done.set()
@@ -160,8 +161,9 @@ def report(errors: list[LivecellError]) -> None:
         raise Stopped
 
 
-def _main(far: Connection, options: dict[str, Any], serving: bool) -> None:
+def _main(far: Connection, near: Connection, options: dict[str, Any], serving: bool) -> None:
     global link
+    near.close()  # our copy of it would hide from us that the main process is gone
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 
@@ -180,19 +182,22 @@ def _main(far: Connection, options: dict[str, Any], serving: bool) -> None:
         build(config, serve_url=options["site_url"] if serving else None)
         refresher = Refresher.of(config)
 
+    changed: set[str] = set()
     while True:
         failure = ""
         try:
-            if refresher is None or not refresher.refresh():
+            if refresher is None or not refresher.refresh(changed):
                 full()
         except Stopped:
             failure = "stopped"
+            refresher = None
         except (Exception, SystemExit) as error:
             failure = str(error) or repr(error)
             refresher = None
         link.send(("done", failure))
         try:
-            if not serving or link.recv() != ("build",):
+            if not serving:
                 return
+            _, changed = link.recv()
         except EOFError:
             return

@@ -1,0 +1,158 @@
+"""Everything a process prints, in order, down to the file descriptors. Runs in the worker only.
+
+Python's own writes pass through `_Stream`, which notes where each of them lies. C libraries and
+child processes write to the descriptors directly; what they added since the last Python write is
+found by the growth of the file. Their order among Python's writes is therefore kept too, as long
+as they flush (`take` flushes the C library for them).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from livecell.results import Output
+
+FILES = {"stdout": "stdout.txt", "stderr": "stderr.txt"}
+
+
+current: Capture | None = None
+"""The capture of this process, for `livecell.figures`."""
+
+
+class OutputLimit(BaseException):
+    """The snippet printed more than it may."""
+
+
+class NothingToRead(EOFError):
+    """The snippet reads standard input, where nobody types."""
+
+
+class Capture:
+    """Redirects the process's standard streams into files below `folder`.
+
+    Args:
+        folder: an existing folder; the files in it outlive a crash of the process.
+        limit: how many bytes may be printed in all.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        global current
+        current = self
+        self.limit = limit
+        self.label = ""
+        """Names the running cell; unique within a page."""
+        self._log: list[tuple[str, int, int] | Output] = []
+        self._fds: dict[str, int] = {}
+        self._readers: dict[str, int] = {}
+        self._ends = dict.fromkeys(FILES, 0)
+        for fd, (name, file) in enumerate(FILES.items(), start=1):
+            target = os.open(folder / file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+            os.dup2(target, fd)
+            os.close(target)
+            self._fds[name] = fd
+            self._readers[name] = os.open(folder / file, os.O_RDONLY)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+        sys.stdin = _NoInput()
+        sys.stdout = sys.__stdout__ = self._open("stdout")  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = self._open("stderr")  # type: ignore[misc]
+
+    def _open(self, name: str) -> TextIO:
+        return io.TextIOWrapper(
+            _Stream(self, name),  # type: ignore[arg-type]
+            encoding="utf-8",
+            errors="backslashreplace",
+            newline="",
+            write_through=True,
+        )
+
+    def fileno(self, name: str) -> int:
+        """The descriptor behind the stream `name`."""
+        return self._fds[name]
+
+    def write(self, name: str, data: bytes) -> None:
+        """Print `data` to the stream `name`."""
+        self._sync()
+        if sum(self._ends.values()) + len(data) > self.limit:
+            raise OutputLimit
+        os.write(self._fds[name], data)
+        self._note(name, self._ends[name] + len(data))
+
+    def display(self, data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
+        """Add a rich output: its representations by MIME type."""
+        self._sync()
+        self._log.append(
+            {"output_type": "display_data", "data": data, "metadata": metadata or {}}
+        )
+
+    def take(self) -> list[Output]:
+        """The outputs since the last call; neighbouring writes to one stream are one output."""
+        if os.name == "posix":
+            ctypes.CDLL(None).fflush(None)
+        self._sync()
+        outputs: list[Output] = []
+        raw = b""
+        for position, entry in enumerate(self._log):
+            if isinstance(entry, dict):
+                outputs.append(entry)
+                continue
+            name, start, end = entry
+            raw += os.pread(self._readers[name], end - start, start)
+            following = self._log[position + 1 : position + 2]
+            if following and not isinstance(following[0], dict) and following[0][0] == name:
+                continue
+            text = raw.decode("utf-8", errors="backslashreplace")
+            outputs.append({"output_type": "stream", "name": name, "text": text})
+            raw = b""
+        self._log.clear()
+        return outputs
+
+    def _sync(self) -> None:
+        for name, fd in self._fds.items():
+            self._note(name, os.fstat(fd).st_size)
+
+    def _note(self, name: str, end: int) -> None:
+        start = self._ends[name]
+        if end > start:
+            self._log.append((name, start, end))
+            self._ends[name] = end
+
+
+class _Stream(io.RawIOBase):
+    def __init__(self, capture: Capture, name: str) -> None:
+        self._capture = capture
+        self.name = f"<{name}>"
+        self._stream = name
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._capture.fileno(self._stream)
+
+    def write(self, data: Any) -> int:
+        view = bytes(data)
+        self._capture.write(self._stream, view)
+        return len(view)
+
+
+class _NoInput(io.TextIOBase):
+    """Standard input of a snippet: every read says why there is nothing."""
+
+    def fileno(self) -> int:
+        return 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> str:
+        raise NothingToRead("standard input was read, but nobody types while a site is built")
+
+    def readline(self, size: int = -1) -> str:  # type: ignore[override]
+        return self.read()

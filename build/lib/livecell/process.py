@@ -1,0 +1,212 @@
+"""The processes snippets run in: started from a fork server, or as interpreters of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from livecell.cells import Cell
+from livecell.errors import LivecellError, relative
+from livecell.settings import Settings
+from livecell.worker import environment
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a process ended: its exit code (negative for a signal), and what we killed it for."""
+
+    status: int
+    killed_for: str = ""
+
+
+class Zygotes:
+    """The fork servers of one project, one for each stage of preloaded modules."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._stages = [re.compile(stage.when) for stage in settings.preload]
+        modules = [stage.modules for stage in settings.preload] or [()]
+        self._folder = Path(tempfile.mkdtemp(prefix="livecell-zygote-"))
+        self._log = open(self._folder / "log", "wb")  # noqa: SIM115 - closed in close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "livecell.zygote", self._folder, json.dumps(modules)],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            cwd=settings.root,
+            env=environment(settings.threads),
+            start_new_session=True,
+        )
+
+    def address(self, source: str) -> Path:
+        """The socket of the stage that suits the snippet, once it listens.
+
+        Raises:
+            LivecellError: the modules to preload could not be imported.
+        """
+        number = max((i for i, when in enumerate(self._stages) if when.search(source)), default=0)
+        address = self._folder / str(number)
+        while not address.exists():
+            if self._process.poll() is not None:
+                log = (self._folder / "log").read_text(errors="replace").strip()
+                raise LivecellError(
+                    "the fork server could not start",
+                    expected="that every module named in `preload` can be imported",
+                    todo="install what is missing, or mend [tool.livecell] in pyproject.toml",
+                    details=log,
+                )
+            time.sleep(0.005)
+        return address
+
+    def close(self) -> None:
+        """End the servers and whatever they still run."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Process:
+    """A process that runs one snippet, and its whole process group."""
+
+    status = -1
+    pid = 0
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long for the end; whether it has ended."""
+        raise NotImplementedError
+
+    def kill(self) -> None:
+        """Let the process say where it is, then kill it."""
+        if hasattr(signal, "SIGUSR2"):
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGUSR2)
+            self.wait(0.2)
+        self.end()
+        self.wait(5)
+
+    def end(self) -> None:
+        """Kill whatever of the process group still runs."""
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+
+class Forked(Process):
+    """A snippet in a fork of the server that listens at `address`."""
+
+    def __init__(self, folder: Path, address: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(address))
+        self._socket.sendall(f"{folder}\n".encode())
+        self._text = b""
+        while b"\n" not in self._text:
+            data = self._socket.recv(64)
+            if not data:
+                raise LivecellError("the fork server died", todo="run the build again")
+            self._text += data
+        self.pid = int(self._text.split()[1])
+
+    def wait(self, seconds: float) -> bool:
+        self._socket.settimeout(seconds)
+        while self._text.count(b"\n") < 2:
+            try:
+                data = self._socket.recv(64)
+            except TimeoutError:
+                return False
+            if not data:
+                self._socket.close()
+                return True
+            self._text += data
+        self.status = int(self._text.split()[3])
+        self._socket.close()
+        return True
+
+
+class Spawned(Process):
+    """A snippet in a new interpreter, for systems where a fork is not to be had."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "livecell.worker", folder],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=environment(settings.threads),
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+
+    def wait(self, seconds: float) -> bool:
+        try:
+            self.status = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def end(self) -> None:
+        super().end()
+        self._process.kill()
+
+
+def explain_death(
+    ending: Ending, folder: Path, path: Path, cells: list[Cell], settings: Settings
+) -> LivecellError:
+    """The error for a process that ended without an answer."""
+    name = _read(folder / "cell")
+    cell = next((cell for cell in cells if cell.name == name), cells[0])
+    frames = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', _read(folder / "trace"))
+    printed = _read(folder / "stderr.txt") or _read(folder / "stdout.txt")
+    error = LivecellError(
+        "",
+        path,
+        line=int(frames[0]) if frames else cell.line,
+        cell=cell.name,
+        details="\n".join(printed.strip().splitlines()[-5:]) or None,
+    )
+    if ending.killed_for == "time":
+        error.problem = f"the snippet ran longer than {settings.seconds:g} s"
+        error.todo = "look for an endless loop, or raise `seconds` in [tool.livecell]"
+    elif ending.killed_for == "output":
+        error.problem = f"the snippet printed more than {settings.output_kb} KiB"
+        error.todo = "print less, or raise `output_kb` in [tool.livecell]"
+        error.details = None
+    elif ending.status < 0:
+        number = -ending.status
+        try:
+            what = signal.Signals(number).name
+        except ValueError:
+            what = f"signal {number}"
+        error.problem = f"the process died of {what}"
+        error.todo = "run the snippet by itself: python " + relative(path)
+        if what == "SIGKILL":
+            error.todo = "the system killed it, most likely for want of memory"
+    else:
+        error.problem = f"the process ended with exit code {ending.status} in mid-run"
+        error.todo = "let the program run to its end, without os._exit"
+        error.details = _read(folder / "crash") or error.details
+    return error
+
+
+def _read(file: Path) -> str:
+    try:
+        with open(file, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - 4096))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""

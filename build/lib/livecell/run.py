@@ -1,0 +1,268 @@
+"""Runs snippets, each in a fresh process, several at a time; what is in the store is not run."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from livecell import cells
+from livecell.errors import LivecellError, nearest
+from livecell.process import Ending, Forked, Process, Spawned, Zygotes, explain_death
+from livecell.results import CellResult, Result
+from livecell.settings import Settings
+from livecell.store import Store, digest
+
+POLL = 0.02  # seconds between two looks at a running snippet's output size and age
+HAS_FORK = hasattr(os, "fork") and sys.platform != "darwin"  # Apple's libraries die in a fork
+
+
+class Runner:
+    """Runs snippets of one project.
+
+    A runner may live as long as the author's session: it keeps its fork servers warm.
+
+    Args:
+        settings: the project's settings.
+        use_store: take results from the store; fresh results are stored in any case.
+        fork: use fork servers; without, each snippet starts an interpreter of its own.
+        done: called with stem and outcome whenever a snippet is finished, from any thread.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        use_store: bool = True,
+        fork: bool = HAS_FORK,
+        jobs: int = 0,
+        done: Callable[[str, Result | LivecellError], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.store = Store(settings.store, settings.root)
+        self.use_store = use_store
+        self._fork = fork
+        self._done = done
+        self._pool = ThreadPoolExecutor(jobs or settings.workers, "livecell")
+        self._zygotes: Zygotes | None = None
+        self._lock = threading.Lock()
+        self._futures: dict[str, tuple[str, Future[Result]]] = {}
+
+    def start(self, stems: Iterable[str]) -> None:
+        """Begin to run those of the snippets that changed since they last ran here."""
+        for stem in stems:
+            self._submit(stem)
+
+    def result(self, stem: str) -> Result:
+        """The result of a snippet; runs it, or waits for it, if need be.
+
+        Raises:
+            LivecellError: there is no such snippet, or it failed.
+        """
+        return self._submit(stem).result()
+
+    def close(self) -> None:
+        """Stop what runs, and the fork servers."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            if self._zygotes is not None:
+                self._zygotes.close()
+                self._zygotes = None
+        self._pool.shutdown(wait=True)
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _submit(self, stem: str) -> Future[Result]:
+        path = self.settings.snippet(stem)
+        stamp = self._stamp(path)
+        known = self._futures.get(stem)
+        if known is not None and known[0] == stamp and not self._outdated(known[1]):
+            return known[1]
+        future: Future[Result] = Future()
+        self._futures[stem] = (stamp, future)
+        try:
+            found = self._find(stem, path)
+        except LivecellError as error:
+            future.set_exception(error)
+            self._tell(stem, error)
+            return future
+        if found is not None:
+            future.set_result(found)
+            self._tell(stem, found)
+        else:
+            self._pool.submit(self._work, stem, path, future)
+        return future
+
+    def _outdated(self, future: Future[Result]) -> bool:
+        """Whether a local module or data file that the finished run read has changed since."""
+        if not future.done():
+            return False
+        return future.exception() is not None or not self.store.is_current(future.result())
+
+    def _stamp(self, path: Path) -> str:
+        try:
+            return digest(path.read_bytes())
+        except OSError:
+            return ""
+
+    def _find(self, stem: str, path: Path) -> Result | None:
+        if not path.is_file():
+            raise LivecellError(
+                f"there is no snippet {stem!r}",
+                expected=f"a file {path}",
+                todo=nearest(stem, self.settings.stems()),
+            )
+        if not self.use_store:
+            return None
+        source = path.read_bytes()
+        return self.store.find(self._key(stem, source), versions(source))
+
+    def _key(self, stem: str, source: bytes) -> str:
+        s = self.settings
+        setup = json.dumps([stem, s.languages, s.threads, platform.machine(), sys.platform])
+        return digest(_engine(), setup, source)
+
+    def _work(self, stem: str, path: Path, future: Future[Result]) -> None:
+        try:
+            outcome: Result | LivecellError = self._run(stem, path)
+        except LivecellError as error:
+            outcome = error
+        except Exception as error:  # a defect of ours; never leave the builder waiting
+            outcome = LivecellError(f"livecell itself failed: {error!r}", path)
+        if isinstance(outcome, Result):
+            future.set_result(outcome)
+        else:
+            future.set_exception(outcome)
+        self._tell(stem, outcome)
+
+    def _tell(self, stem: str, outcome: Result | LivecellError) -> None:
+        if self._done is not None:
+            self._done(stem, outcome)
+
+    def _run(self, stem: str, path: Path) -> Result:
+        source = path.read_bytes()
+        parts = cells.read(path, self.settings.languages)
+        request = {
+            "stem": stem,
+            "path": str(path),
+            "root": str(self.settings.root),
+            "source": source.decode(),
+            "cells": [vars(cell) for cell in parts],
+            "memory_mb": self.settings.memory_mb,
+            "output_kb": self.settings.output_kb,
+        }
+        folder = Path(tempfile.mkdtemp(prefix="livecell-")).resolve()
+        try:
+            (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+            ending = self._watch(self._launch(folder, source.decode()), folder)
+            answer = None if ending.killed_for else _answer(folder)
+            if answer is None:
+                raise explain_death(ending, folder, path, parts, self.settings)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if answer["error"] is not None:
+            raise LivecellError(**{"file": path} | answer["error"])
+        result = Result(
+            stem,
+            [CellResult(**vars(c), **ran) for c, ran in zip(parts, answer["cells"], strict=True)],
+            answer["seconds"],
+            answer["peak_mb"],
+            versions(source),
+            self.store.hashes(os.path.relpath(p, self.settings.root) for p in answer["reads"]),
+        )
+        self.store.save(self._key(stem, source), result)
+        return result
+
+    def _launch(self, folder: Path, source: str) -> Process:
+        if not self._fork:
+            return Spawned(folder, self.settings)
+        with self._lock:
+            if self._zygotes is None:
+                self._zygotes = Zygotes(self.settings)
+        return Forked(folder, self._zygotes.address(source))
+
+    def _watch(self, process: Process, folder: Path) -> Ending:
+        """Wait for the process to end; end it when it breaks a limit."""
+        limit = self.settings.output_kb * 1024
+        deadline = time.monotonic() + self.settings.seconds
+        reason = ""
+        while not process.wait(POLL):
+            printed = sum(_size(folder / name) for name in ("stdout.txt", "stderr.txt"))
+            if printed > 2 * limit:  # the worker itself stops at the limit, and says it better
+                reason = "output"
+            elif time.monotonic() > deadline:
+                reason = "time"
+            if reason:
+                process.kill()
+                break
+        process.end()
+        return Ending(process.status, reason)
+
+
+def _answer(folder: Path) -> dict[str, Any] | None:
+    try:
+        answer: dict[str, Any] = json.loads((folder / "answer.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    return answer
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+@functools.cache
+def _engine() -> str:
+    """A hash of the code that decides what a result looks like."""
+    here = Path(__file__).parent
+    names = ("cells.py", "comments.py", "worker.py", "capture.py", "figures.py", "matplotlibrc")
+    return digest(*[(here / name).read_bytes() for name in names])
+
+
+def versions(source: bytes) -> dict[str, str]:
+    """Versions of Python and of the installed packages that the snippet imports itself."""
+    found = {"python": platform.python_version()}
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return found
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    for name in sorted(names - set(sys.stdlib_module_names)):
+        if version := _version(name):
+            found[name] = version
+    return found
+
+
+@functools.cache
+def _version(module: str) -> str | None:
+    try:
+        return importlib.metadata.version(module)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    for name in importlib.metadata.packages_distributions().get(module, ()):
+        return importlib.metadata.version(name)
+    return None

@@ -1,0 +1,111 @@
+"""A fork server: imports heavy modules once, then forks a fresh process for every snippet.
+
+`python -P -m livecell.zygote FOLDER STAGES`, where STAGES is a JSON list of lists of module
+names. Stage i listens on the Unix socket FOLDER/i as soon as its modules are imported; the later
+stages are imported in a fork, so that an early stage serves meanwhile. A client connects, sends
+the path of a request folder and a newline, and gets `pid N` and then `status N`, a line each.
+The server ends when its standard input closes, that is, when the builder is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
+
+from livecell import worker
+
+
+def main(folder: Path, stages: list[list[str]]) -> None:
+    """Import the stages and serve each of them until the builder is gone."""
+    for number, modules in enumerate(stages):
+        for name in modules:
+            importlib.import_module(name)
+        if "matplotlib.pyplot" in sys.modules:
+            importlib.import_module("livecell.figures")
+        last = number == len(stages) - 1
+        if last or os.fork() > 0:
+            serve(folder / str(number))
+
+
+def serve(address: Path) -> NoReturn:
+    """Fork a worker for every connection to `address`, until the builder is gone."""
+    listener = socket.socket(socket.AF_UNIX)
+    part = address.with_suffix(".part")  # clients take the address to mean "listening"
+    listener.bind(str(part))
+    listener.listen(64)
+    part.rename(address)
+    wake_read, wake_write = os.pipe()
+    for fd in (wake_read, wake_write):
+        os.set_blocking(fd, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write)
+    running: dict[int, socket.socket] = {}
+    with selectors.DefaultSelector() as selector:
+        for source in (0, listener, wake_read):
+            selector.register(source, selectors.EVENT_READ)
+        while True:
+            ready = {key.fileobj for key, _ in selector.select()}
+            if wake_read in ready:
+                os.read(wake_read, 4096)
+                _report(running)
+            if listener in ready:
+                connection, _ = listener.accept()
+                request = connection.makefile().readline().rstrip("\n")
+                pid = os.fork()
+                if pid == 0:
+                    signal.set_wakeup_fd(-1)
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    selector.close()
+                    for open_file in (listener, connection, *running.values()):
+                        open_file.close()
+                    os.close(wake_read)
+                    os.close(wake_write)
+                    _child(Path(request))
+                running[pid] = connection
+                _send(connection, f"pid {pid}\n")
+            if 0 in ready and not os.read(0, 4096):
+                for pid in running:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(pid, signal.SIGKILL)
+                os._exit(0)  # nothing to clean up, and torch takes a second to unload
+
+
+def _report(running: dict[int, socket.socket]) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if connection := running.pop(pid, None):
+            _send(connection, f"status {os.waitstatus_to_exitcode(status)}\n")
+            connection.close()
+
+
+def _send(connection: socket.socket, line: str) -> None:
+    with contextlib.suppress(OSError):  # the client gave up
+        connection.sendall(line.encode())
+
+
+def _child(folder: Path) -> None:
+    try:
+        os.setsid()
+        worker.main(folder)
+    except BaseException:
+        (folder / "crash").write_text(traceback.format_exc())
+        os._exit(70)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(sys.argv[2]))
