@@ -25,7 +25,7 @@ bench: $(READY)  ## speed beside plain markdown-exec and plain Markdown; takes s
 	$(BIN)/python bench/bench.py
 
 update: $(READY)  ## accept the snippets' present outputs as the approved ones
-	$(BIN)/pytest tests/test_transcripts.py --update
+	$(BIN)/pytest tests/test_snippets.py --update -k approved
 
 clean:  ## remove what was built and stored; keeps .venv
 	rm -rf site .cache

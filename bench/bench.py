@@ -121,16 +121,13 @@ def report_rows(
 
 
 def _torch_row(torch: dict[str, bool]) -> Row:
-    words = {True: "yes", False: "no"}
-    blind = torch.get("cold") is False  # then "no" would only mean that we cannot see it
-    return Row(
-        "torch is loaded in that rebuild",
-        words.get(torch.get("warm"), "–"),
-        f"{words.get(torch.get('cold'), '–')} (our cold build)",
-        None,
-        "no",
-        None if blind or "warm" not in torch else not torch["warm"],
-    )
+    def said(build: str) -> str:
+        return {True: "yes", False: "no"}[torch[build]] if build in torch else "–"
+
+    what = "torch is loaded in that rebuild"
+    seen = torch.get("cold", False)  # where it is not, "no" only means that we cannot see it
+    met = not torch["warm"] if seen and "warm" in torch else None
+    return Row(what, said("warm"), f"{said('cold')} (our cold build)", None, "no", met)
 
 
 if __name__ == "__main__":

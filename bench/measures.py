@@ -13,7 +13,7 @@ from pathlib import Path
 
 import processes
 import workload
-from processes import Failure, Server
+from processes import BenchError, Server
 
 from livecell.errors import LivecellError
 from livecell.run import Runner
@@ -36,7 +36,7 @@ class Notes:
         """Note a failure inside the block, and go on with the others."""
         try:
             yield
-        except (Failure, LivecellError, OSError) as error:
+        except (BenchError, LivecellError, OSError) as error:
             self.failures[key] = str(error)
             print(f"{key} failed: {error}", file=sys.stderr)
 
@@ -147,7 +147,7 @@ def _run_time(folder: Path, stem: str) -> float:
     with Runner(Settings.load(folder)) as runner:
         result = runner.result(stem)
     if not result.stored:
-        raise Failure(f"the server did not store the result of {stem}")
+        raise BenchError(f"the server did not store the result of {stem}")
     return result.seconds
 
 

@@ -21,8 +21,8 @@ POLL = 0.01  # seconds between two requests for a page
 PROC = Path("/proc")
 
 
-class Failure(Exception):
-    """A build, a server or the making of a book failed; that builder is measured no further."""
+class BenchError(Exception):
+    """A build, a server or the making of a book failed; the other measures go on."""
 
 
 def run(command: list[str], folder: Path, log: Path) -> float:
@@ -35,12 +35,12 @@ def run(command: list[str], folder: Path, log: Path) -> float:
         try:
             process.wait(timeout=900)
         except subprocess.TimeoutExpired:
-            raise Failure(f"{' '.join(command)} took more than 15 minutes") from None
+            raise BenchError(f"{' '.join(command)} took more than 15 minutes") from None
         finally:
             process.kill()
         seconds = time.perf_counter() - start
     if process.returncode:
-        raise Failure(f"exit code {process.returncode}: {tail(log)}")
+        raise BenchError(f"exit code {process.returncode}: {tail(log)}")
     return seconds
 
 
@@ -53,7 +53,7 @@ def build(folder: Path, log: Path, *, cold: bool = False) -> float:
     for address in ("ch001", "en/ch001"):  # a build that shows no output would be a fast one
         page = folder / "site" / address / "index.html"
         if not page.is_file() or "torch.Size([" not in page.read_text(encoding="utf-8"):
-            raise Failure(f"{page} lacks the output of its first cell")
+            raise BenchError(f"{page} lacks the output of its first cell")
     return seconds
 
 
@@ -72,7 +72,7 @@ def loads_torch(folder: Path, log: Path, *, cold: bool) -> bool:
                     found = found or b"/libtorch" in (PROC / str(pid) / "maps").read_bytes()
             time.sleep(POLL)
     if process.returncode:
-        raise Failure(f"exit code {process.returncode}: {tail(log)}")
+        raise BenchError(f"exit code {process.returncode}: {tail(log)}")
     return found
 
 
@@ -116,9 +116,9 @@ class Server:
         for address, text in seen:
             while text not in self._get(address):
                 if self.process.poll() is not None:
-                    raise Failure(f"the server ended: {tail(self.log)}")
+                    raise BenchError(f"the server ended: {tail(self.log)}")
                 if time.perf_counter() > deadline:
-                    raise Failure(f"{address} was not served with {text!r} in {timeout:g} s")
+                    raise BenchError(f"{address} was not served with {text!r} in {timeout:g} s")
                 time.sleep(POLL)
 
     def _get(self, address: str) -> str:

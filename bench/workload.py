@@ -35,13 +35,13 @@ WORDS = {
         "loss step update learning rate function derivative chain rule Jacobian vector product "
         "memory buffer detach clone sample seed dtype device scalar matrix broadcast index slice "
         "the a of in to and is we each this that when so with from into it its one every"
-    ).split(),
+    ),
     "zh": (
         "张量 梯度 计算图 节点 叶子 反向传播 数值 形状 步长 视图 批次 网络层 权重 偏置 损失 更新 "
         "学习率 函数 导数 链式法则 雅可比矩阵 向量积 内存 缓冲区 分离 克隆 样本 随机种子 数据类型 "
         "设备 标量 矩阵 广播 索引 切片 我们 这里 因此 每个 可以 得到 需要 注意 其中 然后 并且 就是 "
         "对于 之后 例如"
-    ).split(),
+    ),
 }
 REVISION = {"en": ("Revision ", " of this paragraph"), "zh": ("本段修订 ", " 版")}
 INLINE = r"f(x) = \sum_{i=1}^{n} w_i x_i + b"
@@ -59,7 +59,8 @@ def cells(chapter: int, *, for_page: bool) -> list[str]:
     s = [chapter * 100 + i for i in range(CELLS)]
     out = [
         f"import torch\n\ntorch.manual_seed({s[0]})\n"
-        f"x = torch.arange({6 + chapter % 3}, dtype=torch.float32)\nprint(x)\nprint(x.shape, x.dtype)",
+        f"x = torch.arange({6 + chapter % 3}, dtype=torch.float32)\n"
+        "print(x)\nprint(x.shape, x.dtype)",
         f"a = torch.tensor([1.0, 2.0, {s[1] % 11}.5], requires_grad=True)\n"
         f"b = (a * {2 + s[1] % 3}).exp().log()\nprint(b)\nprint(b.grad_fn)\nprint((a * a).grad_fn)",
         "loss = (b ** 2).sum()\na.grad = None\nloss.backward()\nprint(loss.item())\nprint(a.grad)",
@@ -108,9 +109,10 @@ def page(language: str, chapter: int, blocks: list[str]) -> str:
     """A page: title, prose, a block for every cell, formulas."""
     rnd = random.Random(f"{language}{chapter}")
     per = (150 if language == "en" else 110) // (CELLS + 1)
+    vocabulary = WORDS[language].split()
     paragraphs = []
     for _ in range(CELLS + 1):
-        words = [rnd.choice(WORDS[language]) for _ in range(per)]
+        words = [rnd.choice(vocabulary) for _ in range(per)]
         text = " ".join(words).capitalize() + "." if language == "en" else "".join(words) + "。"
         paragraphs.append(text)
     before, after = REVISION[language]

@@ -1,0 +1,157 @@
+"""The command line: run · check · diff · new."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from livecell import check, scaffold, transcript
+from livecell.errors import LivecellError, nearest, relative
+from livecell.results import Result
+from livecell.run import Runner
+from livecell.settings import Settings
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `livecell`; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options, Settings.load())
+    except LivecellError as error:
+        _show(error)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="livecell", description="Pages that show what their code really did."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run snippets and say how each of them fared")
+    run.set_defaults(command=_run)
+    diff = commands.add_parser("diff", help="what changed against the approved outputs")
+    diff.set_defaults(command=_diff)
+    for command in (run, diff):
+        command.add_argument("stem", nargs="*", help="snippets; all of them by default")
+        command.add_argument("-j", type=int, default=0, metavar="N", help="how many at a time")
+        command.add_argument("--no-cache", action="store_true", help="run, whatever is stored")
+
+    checking = commands.add_parser("check", help="hold snippets and pages to each other")
+    checking.set_defaults(command=_check)
+
+    new = commands.add_parser("new", help="begin a lesson: snippet, pages, test, entry in nav")
+    new.set_defaults(command=_new)
+    new.add_argument("stem", help="its name, such as graph_lifetime")
+    return parser
+
+
+def _run(options: argparse.Namespace, settings: Settings) -> int:
+    outcomes = _outcomes(options, settings)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("snippet")
+    for title in ("cells", "seconds", "peak MiB"):
+        table.add_column(title, justify="right")
+    table.add_column("")
+    for stem, outcome in outcomes.items():
+        if isinstance(outcome, Result):
+            table.add_row(
+                stem,
+                str(len(outcome.cells)),
+                f"{outcome.seconds:.2f}",
+                f"{outcome.peak_mb:.0f}",
+                "from store" if outcome.stored else "run",
+            )
+        else:
+            table.add_row(stem, "", "", "", "[red]failed[/red]")
+    out.print(table)
+    return _failures(outcomes)
+
+
+def _diff(options: argparse.Namespace, settings: Settings) -> int:
+    outcomes = _outcomes(options, settings)
+    changes = [
+        transcript.difference(settings, outcome)
+        for outcome in outcomes.values()
+        if isinstance(outcome, Result)
+    ]
+    styles = {"+": "green", "-": "red", "@": "cyan"}
+    for line in "".join(changes).splitlines():
+        out.print(line, style=styles.get(line[:1], ""), markup=False)
+    if not any(changes) and not options.stem:
+        for orphan in transcript.orphans(settings):
+            out.print(f"{relative(orphan)}: approved outputs of a snippet that is no more")
+    failed = _failures(outcomes)
+    return failed or int(any(changes))
+
+
+def _check(options: argparse.Namespace, settings: Settings) -> int:
+    errors = check.static(settings)
+    for error in errors:
+        _show(error)
+    if errors:
+        err.print(f"{len(errors)} error(s)", style="red")
+        return 1
+    out.print(f"{len(settings.stems())} snippets and their pages agree")
+    return 0
+
+
+def _new(options: argparse.Namespace, settings: Settings) -> int:
+    for path in scaffold.create(settings, options.stem):
+        out.print(relative(path))
+    out.print(f"Now: mkdocs serve, and approve the outputs with pytest --update -k {options.stem}")
+    return 0
+
+
+def _outcomes(
+    options: argparse.Namespace, settings: Settings
+) -> dict[str, Result | LivecellError]:
+    known = settings.stems()
+    for stem in options.stem:
+        if stem not in known:
+            raise LivecellError(f"there is no snippet {stem!r}", todo=nearest(stem, known))
+    stems = options.stem or known
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=err, transient=True) as progress:
+        task = progress.add_task("running", total=len(stems))
+
+        def done(stem: str, outcome: object) -> None:
+            progress.update(task, advance=1, description=stem)
+
+        use_store = not options.no_cache
+        with Runner(settings, use_store=use_store, jobs=options.j, done=done) as runner:
+            runner.start(stems)
+            outcomes = {stem: runner.outcome(stem) for stem in stems}
+    if not runner.store.writable:
+        err.print(f"the store {relative(settings.store)} cannot be written; nothing was kept")
+    return outcomes
+
+
+def _failures(outcomes: dict[str, Result | LivecellError]) -> int:
+    errors = [outcome for outcome in outcomes.values() if isinstance(outcome, LivecellError)]
+    for error in errors:
+        _show(error)
+    return int(bool(errors))
+
+
+def _show(error: LivecellError) -> None:
+    head, _, rest = str(error).partition("\n")
+    err.print(f"[red]{escape(head)}[/red]")
+    if rest:
+        err.print(rest, markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""What all tests share: the option --update, the project's settings, and one run of its snippets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from livecell import Runner, Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update", action="store_true", help="approve the snippets' present outputs"
+    )
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return Settings.load(ROOT)
+
+
+@pytest.fixture(scope="session")
+def runner(settings: Settings) -> Iterator[Runner]:
+    """A runner with an empty memory: it takes nothing from the store."""
+    with Runner(settings, use_store=False) as runner:
+        runner.start(settings.stems())
+        yield runner
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site, made as `make build` makes it, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("site") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
