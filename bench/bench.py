@@ -11,7 +11,6 @@ import argparse
 import json
 import shutil
 import signal
-from statistics import median
 
 import measures
 import processes
@@ -58,6 +57,7 @@ def main() -> None:
         for key, failure in notes.failures.items():
             print(f"\n{key} failed: {failure}")
         results = {"facts": facts, "options": vars(options), **vars(notes)}
+        results["rows"] = [vars(row) for row in rows]
         OUT.mkdir(exist_ok=True)
         OUT.joinpath("results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
 
@@ -91,31 +91,27 @@ def report_rows(
     notes: Notes, only: list[str], chapters: int, growing: tuple[int, ...]
 ) -> list[Row]:
     """The table's rows, and in them what must be reached."""
-
-    def middle(key: str) -> float | None:
-        return median(notes.seconds[key]) if notes.seconds.get(key) else None
-
     rows = []
-    n = chapters
+    n, figures = chapters, notes.seconds
     if "cold" in only:
-        pair = middle(f"cold ours {n}"), middle(f"cold mkexec {n}")
+        pair = figures[f"cold ours {n}"], figures[f"cold mkexec {n}"]
         rows.append(report.compared(f"cold build, {n} chapters", *pair, MKEXEC, factor=0.7))
     if "warm" in only:
-        pair = middle(f"warm ours {n}"), middle(f"warm plain {n}")
+        pair = figures[f"warm ours {n}"], figures[f"warm plain {n}"]
         rows.append(report.compared("rebuild, nothing changed", *pair, PLAIN, factor=0.7))
         rows.append(_torch_row(notes.torch))
     if "prose" in only:
-        ours = middle(f"prose ours {n}")
+        ours = figures[f"prose ours {n}"]
         what = "prose edit under serve, save → page served"
-        rows.append(report.compared(what, ours, middle(f"prose plain {n}"), PLAIN, limit=0.7))
-        pair = middle(f"prose ours {3 * n}"), ours
+        rows.append(report.compared(what, ours, figures[f"prose plain {n}"], PLAIN, limit=0.7))
+        pair = figures[f"prose ours {3 * n}"], ours
         rows.append(report.compared(f"the same, {3 * n} chapters", *pair, f"ours, {n}", factor=1.3))
     if "snippet" in only:
-        pair = middle(f"snippet ours {n}"), middle(f"snippet mkexec {n}")
+        pair = figures[f"snippet ours {n}"], figures[f"snippet mkexec {n}"]
         what = "snippet edit under serve, save → both pages served, less its own run"
         rows.append(report.compared(what, *pair, MKEXEC, limit=1.2))
     if "growth" in only:
-        times = [middle(f"growth ours {size}") for size in growing]
+        times = [figures[f"growth ours {size}"] for size in growing]
         rows.append(report.growth(growing, times))
     return rows
 

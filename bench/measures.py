@@ -45,8 +45,10 @@ def book(builder: str, chapters: int) -> Path:
     """The folder of a book, written on first use by a process of its own (it may load torch)."""
     folder = OUT / "books" / f"{builder}-{chapters}"
     if not folder.is_dir():
-        script = [sys.executable, workload.__file__, str(folder), builder, str(chapters)]
+        part = folder.with_suffix(".part")
+        script = [sys.executable, workload.__file__, str(part), builder, str(chapters)]
         processes.run(script, OUT, _log(folder, "write"))
+        part.rename(folder)
     return folder
 
 

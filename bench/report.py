@@ -7,6 +7,7 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 
 PACKAGES = ("torch", "mkdocs", "mkdocs-material", "markdown-exec", "mkdocs-static-i18n")
 NOISE = 1.1  # what a cost per chapter may rise by and still count as constant
@@ -35,25 +36,25 @@ class Row:
 
 def compared(
     what: str,
-    ours: float | None,
-    other: float | None,
+    ours: list[float],
+    other: list[float],
     name: str,
     *,
     factor: float | None = None,
     limit: float | None = None,
 ) -> Row:
     """A row of two medians; ours must stay below `factor` × the other, or below `limit` seconds."""
-    ratio = ours / other if ours is not None and other else None
+    ratio = median(ours) / median(other) if ours and other else None
     if factor is not None:
         target, met = f"≤ {factor} × {name}", None if ratio is None else ratio <= factor
     else:
-        target, met = f"≤ {limit} s", None if ours is None or limit is None else ours <= limit
+        target, met = f"≤ {limit} s", median(ours) <= limit if ours and limit else None
     return Row(what, _seconds(ours), f"{_seconds(other)} {name}", ratio, target, met)
 
 
-def growth(sizes: tuple[int, ...], seconds: list[float | None]) -> Row:
+def growth(sizes: tuple[int, ...], seconds: list[list[float]]) -> Row:
     """A row on the cost of one more chapter: it must not rise as the book grows."""
-    known = [(n, s) for n, s in zip(sizes, seconds, strict=True) if s is not None]
+    known = [(n, median(s)) for n, s in zip(sizes, seconds, strict=True) if s]
     whole = ", ".join(f"{n}: {s:.1f} s" for n, s in known)
     what = f"growth of our cold build, s per added chapter ({whole})"
     if len(known) < len(sizes):
@@ -105,5 +106,9 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def _seconds(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f} s"
+def _seconds(values: list[float]) -> str:
+    """The median, and from where to where the figures go."""
+    if not values:
+        return "–"
+    spread = f" ({min(values):.2f}–{max(values):.2f})" if len(values) > 1 else ""
+    return f"{median(values):.2f} s{spread}"

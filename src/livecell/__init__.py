@@ -6,7 +6,7 @@ what the snippets are about.
 """
 
 from livecell.cells import Cell
-from livecell.errors import LivecellError, LivecellErrors
+from livecell.errors import LivecellError
 from livecell.results import CellResult, Result
 from livecell.run import Runner
 from livecell.settings import Preload, Settings
@@ -15,7 +15,6 @@ __all__ = [
     "Cell",
     "CellResult",
     "LivecellError",
-    "LivecellErrors",
     "Preload",
     "Result",
     "Runner",

@@ -62,14 +62,6 @@ class LivecellError(Exception):
         return data | {"file": None if self.file is None else str(self.file)}
 
 
-class LivecellErrors(Exception):
-    """Several errors at once, so that an author can mend them in one go."""
-
-    def __init__(self, errors: list[LivecellError]) -> None:
-        self.errors = errors
-        super().__init__("\n\n".join(str(error) for error in errors))
-
-
 def relative(path: str | Path) -> str:
     """`path` relative to the working directory where it lies below it."""
     try:

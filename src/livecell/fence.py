@@ -13,7 +13,7 @@ extension `livecell` it makes a runner of its own when the page's generator gave
 from __future__ import annotations
 
 import html
-import xml.etree.ElementTree as etree
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,7 +169,7 @@ def _format(code: str, extra: dict[str, str], md: Markdown, **options: Any) -> M
         raise
     except Exception as error:  # superfences would swallow it and show the fence as text
         trouble = LivecellError(f"livecell itself failed: {error!r}", found=f'cell="{reference}"')
-        return Markup(_site(language).failed(trouble, reference))  # noqa: S704
+        return Markup(_site(language).failed(trouble, reference))
 
 
 _original = markdown_exec.formatters["python"]
@@ -179,15 +179,15 @@ markdown_exec.formatters["python"] = _format  # type: ignore[assignment]
 class _Value(InlineProcessor):
     def handleMatch(  # type: ignore[override]  # noqa: N802
         self, match: Any, data: str
-    ) -> tuple[etree.Element, int, int]:
+    ) -> tuple[ET.Element, int, int]:
         where = _site(getattr(self.md, "livecell_language", ""))
         reference, label = match["ref"], (match["label"] or "").strip()
-        element = etree.Element("code")
+        element = ET.Element("code")
         try:
             text = render.value(where.cell(reference), label)
         except LivecellError as error:
             where.failed(error, reference)
-            element = etree.Element("strong")
+            element = ET.Element("strong")
             text = str(error)
         element.text = AtomicString(html.escape(render.visible(text), quote=False))
         return element, match.start(0), match.end(0)

@@ -123,6 +123,7 @@ class Forked(Process):
         self.pid = int(self._text.split()[1])
 
     def wait(self, seconds: float) -> bool:
+        """As in `Process`."""
         self._socket.settimeout(seconds)
         while self._text.count(b"\n") < 2:
             try:
@@ -153,6 +154,7 @@ class Spawned(Process):
         self.pid = self._process.pid
 
     def wait(self, seconds: float) -> bool:
+        """As in `Process`."""
         try:
             self.status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -160,6 +162,7 @@ class Spawned(Process):
         return True
 
     def end(self) -> None:
+        """As in `Process`."""
         super().end()
         self._process.kill()
 

@@ -5,18 +5,24 @@ from __future__ import annotations
 import html
 import re
 
+import pygments
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from livecell.comments import select
 from livecell.errors import LivecellError
+from livecell.memo import Memo
 from livecell.results import CellResult, Output
 from livecell.words import word
 
 CONTROL = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
 CONTROL |= {0x7F: 0x2421} | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}  # type: ignore[dict-item]
 """Control characters as their pictures (␛ for ESC): HTML has no way to hold the real ones."""
+
+
+memo = Memo()
+"""Remembers highlighted code; whoever renders a site may put one here that lasts."""
 
 
 def visible(text: str) -> str:
@@ -35,8 +41,13 @@ def source(cell: CellResult, language: str, languages: tuple[str, ...]) -> str:
 
 
 def _highlight(code: str) -> str:
+    return str(memo.get((code, pygments.__version__), lambda: _highlight_now(code)))
+
+
+def _highlight_now(code: str) -> str:
     lexer = PythonLexer(stripnl=False, ensurenl=False)
-    return str(highlight(code, lexer, HtmlFormatter(cssclass="language-python highlight", wrapcode=True)))
+    formatter = HtmlFormatter(cssclass="language-python highlight", wrapcode=True)
+    return str(highlight(code, lexer, formatter))
 
 
 def outputs(cell: CellResult, language: str, alt: str = "") -> str:

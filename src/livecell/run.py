@@ -77,6 +77,11 @@ class Runner:
             self._submit(stem)
         return self._futures[stem][1].result()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a snippet is running, or waits to be run."""
+        return any(not future.done() for _, future in self._futures.values())
+
     def outcome(self, stem: str) -> Result | LivecellError:
         """The result of a snippet, or what was wrong with it."""
         try:

@@ -49,10 +49,13 @@ The result is `#!live {stem}:first_cell answer`: the value comes from the run, n
 """,
 }
 
-COMMENTS = {"zh": "# zh: 注释成对出现，每种语言一行\n", "en": "# en: comments come in pairs, a line per language\n"}
+COMMENTS = {
+    "zh": "# zh: 注释成对出现，每种语言一行\n",
+    "en": "# en: comments come in pairs, a line per language\n",
+}
 
 TEST = '''\
-"""Claims of the lesson `{stem}`: each is held by mathematics or by an oracle, not by the snippet."""
+"""Claims of the lesson `{stem}`, held by mathematics or an oracle, not by the snippet."""
 
 
 def test_the_answer_is_six_times_seven() -> None:

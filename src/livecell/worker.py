@@ -6,8 +6,8 @@ FOLDER/answer.json. FOLDER/cell always names the cell that is running, for whoev
 """
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import builtins
 import ctypes

@@ -20,9 +20,10 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import check, fence
+from livecell import check, fence, render
 from livecell.errors import LivecellError
-from livecell.mkdocs import refresh, serve, twin
+from livecell.memo import Memo
+from livecell.mkdocs import refresh, reuse, serve, twin
 from livecell.mkdocs.twin import Twin
 from livecell.results import Result
 from livecell.run import Runner
@@ -144,6 +145,11 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
                 config.site_dir = str(self.session.folder / "site")
         language = str(config.theme.get("language") or next(iter(settings.languages), "en"))
         fence.site = fence.Site(result, language, settings.languages, lambda: stems)
+        self.store = settings.store
+        render.memo = Memo(settings.store / "memo" / f"{language}.json")
+        reuse.search_entries(config, render.memo)
+        if self.session is not None and self.session.runner.is_busy:
+            reuse.load_chinese_words(config)
         return config
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
@@ -167,6 +173,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> Any:
         """All pages are rendered and none is written: stop here if one of them is in error."""
         self.judge()
+        reuse.templates(env, self.store / "templates")
         self.last = refresh.FullBuild(config, files, self.nav, env, self.before, self.shared)
         return env
 
@@ -185,6 +192,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
     @event_priority(-100)
     def on_post_build(self, *, config: MkDocsConfig) -> None:
         """Put the twins' sites beside this one and replace the published site by it."""
+        render.memo.save()
         if self.session is None or twin.link is not None:
             return
         for other in self.session.twins:

@@ -1,0 +1,79 @@
+"""What MkDocs and Material would compute anew in every build, taken from the last one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.pages import Page
+
+from livecell.memo import Memo
+
+
+def templates(env: jinja2.Environment, folder: Path) -> None:
+    """Keep compiled templates in `folder`; Jinja looks whether their source is still the same."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    env.bytecode_cache = jinja2.FileSystemBytecodeCache(str(folder))
+
+
+def search_index(config: MkDocsConfig) -> Any:
+    """The index object of Material's search plugin, if the site uses it."""
+    plugin = config.plugins.get("material/search") or config.plugins.get("search")
+    index = getattr(plugin, "search_index", None)
+    return index if hasattr(index, "add_entry_from_context") else None
+
+
+def search_entries(config: MkDocsConfig, memo: Memo) -> None:
+    """Take from the memo what Material's search plugin makes of a page."""
+    index = search_index(config)
+    if index is None or not hasattr(index, "entries"):
+        return
+    original = index.add_entry_from_context
+    versions = [_version(name) for name in ("mkdocs-material", "jieba")]
+    settings = json.dumps(dict(index.config), sort_keys=True, default=str)
+
+    def compute(page: Page) -> list[dict[str, Any]]:
+        before = len(index.entries)
+        original(page)
+        new: list[dict[str, Any]] = index.entries[before:]
+        del index.entries[before:]
+        return new
+
+    def add_entry_from_context(page: Page) -> None:
+        meta = json.dumps(page.meta, sort_keys=True, default=str)
+        anchors = json.dumps([item.id for item in _flat(page.toc)])
+        facts = (page.url, str(page.title), page.content or "", meta, anchors)
+        index.entries.extend(memo.get((*facts, settings, *versions), lambda: compute(page)))
+
+    index.add_entry_from_context = add_entry_from_context
+
+
+def load_chinese_words(config: MkDocsConfig) -> None:
+    """Read the dictionary of the search plugin's word cutter while the snippets run."""
+    language = str(config.theme.get("language") or "")
+    if search_index(config) is None or not language.startswith("zh"):
+        return
+    try:
+        import jieba
+    except ImportError:
+        return
+    threading.Thread(target=jieba.initialize, daemon=True).start()
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _flat(items: Any) -> list[Any]:
+    return [one for item in items for one in (item, *_flat(item.children))]
