@@ -109,8 +109,11 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _new(options: argparse.Namespace, settings: Settings) -> int:
-    for path in scaffold.create(settings, options.stem):
+    paths = scaffold.create(settings, options.stem)
+    for path in paths:
         out.print(relative(path))
+    if settings.root / "mkdocs.yml" not in paths:
+        out.print(f"Add {options.stem}.md to nav in mkdocs.yml: it has no list there to extend.")
     out.print(f"Now: mkdocs serve, and approve the outputs with pytest --update -k {options.stem}")
     return 0
 

@@ -43,7 +43,7 @@ class Memo:
     def save(self) -> None:
         """Keep the values asked for since the object was made."""
         if self._file is not None and self._used != self._known:
-            data = json.dumps(self._used, ensure_ascii=False, sort_keys=True).encode()
+            data = json.dumps(self._used, ensure_ascii=False).encode()
             write_atomically(self._file, digest(data).encode() + b"\n" + data)
 
 

@@ -103,12 +103,12 @@ def _files(settings: Settings, stem: str) -> dict[Path, str]:
 
 
 def _with_entry(config: str, stem: str) -> str | None:
-    """mkdocs.yml with the page as the last entry of `nav`; None if it has no `nav`.
+    """mkdocs.yml with the page as the last entry of `nav`; None if it has no such list.
 
     Text in, text out: a YAML library would lose the comments, or the tags it does not know.
     """
     lines = config.splitlines(keepends=True)
-    start = next((i for i, line in enumerate(lines) if line.startswith("nav:")), None)
+    start = next((i for i, line in enumerate(lines) if line.rstrip() == "nav:"), None)
     if start is None:
         return None
     last = start

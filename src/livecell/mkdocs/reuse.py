@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ def load_chinese_words(config: MkDocsConfig) -> None:
         import jieba
     except ImportError:
         return
+    jieba.setLogLevel(logging.WARNING)  # it reports every step to stderr
     threading.Thread(target=jieba.initialize, daemon=True).start()
 
 

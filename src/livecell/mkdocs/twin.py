@@ -56,6 +56,7 @@ class Twin:
         self._ready = threading.Event()
         self._done = threading.Event()
         self._errors: list[LivecellError] = []
+        self._waits = False
         self._failure = ""
         method = "fork" if hasattr(os, "fork") and sys.platform != "darwin" else "spawn"
         context = multiprocessing.get_context(method)
@@ -82,8 +83,10 @@ class Twin:
         return self._errors
 
     def proceed(self, go: bool) -> None:
-        """Let it write its site, or give up."""
-        self._send(("go",) if go else ("stop",))
+        """Let it write its site, or give up; does nothing if it has failed by itself."""
+        if self._waits:
+            self._waits = False
+            self._send(("go",) if go else ("stop",))
 
     def finish(self) -> str:
         """Wait until its site is written; what went wrong, if anything did."""
@@ -120,6 +123,7 @@ class Twin:
                 threading.Thread(target=self._look_up, args=(content,), daemon=True).start()
             elif kind == "errors":
                 self._errors = [LivecellError(**fields) for fields in content]
+                self._waits = True
                 self._ready.set()
             elif kind == "done":
                 self._end(content)
