@@ -12,8 +12,9 @@ import ctypes
 import io
 import os
 import sys
+import threading
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from livecell.results import Output
 
@@ -50,6 +51,10 @@ class Capture:
         self._fds: dict[str, int] = {}
         self._readers: dict[str, int] = {}
         self._ends = dict.fromkeys(FILES, 0)
+        self._exceeded = False
+        self._renew_lock()
+        if hasattr(os, "register_at_fork"):  # another thread may hold it while we fork
+            os.register_at_fork(after_in_child=self._renew_lock)
         for fd, (name, file) in enumerate(FILES.items(), start=1):
             target = os.open(folder / file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
             os.dup2(target, fd)
@@ -59,13 +64,16 @@ class Capture:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-        sys.stdin = _NoInput()
+        sys.stdin = sys.__stdin__ = _NoInput()  # type: ignore[misc, assignment]
         sys.stdout = sys.__stdout__ = self._open("stdout")  # type: ignore[misc]
         sys.stderr = sys.__stderr__ = self._open("stderr")  # type: ignore[misc]
 
-    def _open(self, name: str) -> TextIO:
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()
+
+    def _open(self, name: str) -> io.TextIOWrapper:
         return io.TextIOWrapper(
-            _Stream(self, name),  # type: ignore[arg-type]
+            _Stream(self, name),
             encoding="utf-8",
             errors="backslashreplace",
             newline="",
@@ -78,24 +86,37 @@ class Capture:
 
     def write(self, name: str, data: bytes) -> None:
         """Print `data` to the stream `name`."""
-        self._sync()
-        if sum(self._ends.values()) + len(data) > self.limit:
-            raise OutputLimit
-        os.write(self._fds[name], data)
-        self._note(name, self._ends[name] + len(data))
+        with self._lock:
+            self._sync()
+            if sum(self._ends.values()) + len(data) > self.limit:
+                self._exceeded = True  # a bare `except:` or a thread may swallow what we raise
+                raise OutputLimit
+            os.write(self._fds[name], data)
+            self._sync()
 
     def display(self, data: dict[str, str], metadata: dict[str, Any] | None = None) -> None:
         """Add a rich output: its representations by MIME type."""
-        self._sync()
-        self._log.append(
-            {"output_type": "display_data", "data": data, "metadata": metadata or {}}
-        )
+        with self._lock:
+            self._sync()
+            self._log.append(
+                {"output_type": "display_data", "data": data, "metadata": metadata or {}}
+            )
 
     def take(self) -> list[Output]:
-        """The outputs since the last call; neighbouring writes to one stream are one output."""
+        """The outputs since the last call; neighbouring writes to one stream are one output.
+
+        Raises:
+            OutputLimit: more was printed than may be, whoever printed it.
+        """
         if os.name == "posix":
             ctypes.CDLL(None).fflush(None)
-        self._sync()
+        with self._lock:
+            self._sync()
+            if self._exceeded or sum(self._ends.values()) > self.limit:
+                raise OutputLimit
+            return self._outputs()
+
+    def _outputs(self) -> list[Output]:
         outputs: list[Output] = []
         raw = b""
         for position, entry in enumerate(self._log):
@@ -114,14 +135,11 @@ class Capture:
         return outputs
 
     def _sync(self) -> None:
-        for name, fd in self._fds.items():
-            self._note(name, os.fstat(fd).st_size)
-
-    def _note(self, name: str, end: int) -> None:
-        start = self._ends[name]
-        if end > start:
-            self._log.append((name, start, end))
-            self._ends[name] = end
+        for name, reader in self._readers.items():  # ours, whatever became of 1 and 2
+            start, end = self._ends[name], os.fstat(reader).st_size
+            if end > start:
+                self._log.append((name, start, end))
+                self._ends[name] = end
 
 
 class _Stream(io.RawIOBase):
@@ -144,6 +162,10 @@ class _Stream(io.RawIOBase):
 
 class _NoInput(io.TextIOBase):
     """Standard input of a snippet: every read says why there is nothing."""
+
+    @property
+    def buffer(self) -> _NoInput:
+        return self
 
     def fileno(self) -> int:
         return 0

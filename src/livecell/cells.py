@@ -12,7 +12,8 @@ from livecell.errors import LivecellError
 
 HEADER = re.compile(r"^# ?%%(?!%)")
 NAME = re.compile(r"^[a-z][a-z0-9_]*$")
-OPTIONS = ("raises", "volatile")
+OPTIONS = {"raises": 'raises="RuntimeError"', "volatile": "volatile=true"}
+"""What a header may say besides the name, each with an example."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Cell:
     raises: str = ""
     volatile: bool = False
 
+    @property
+    def last_line(self) -> int:
+        """Line number of the last line of `source` in the file."""
+        return self.line + self.source.count("\n")
+
 
 def read(path: Path, languages: tuple[str, ...] = ()) -> list[Cell]:
     """The code cells of the snippet file at `path`.
@@ -45,8 +51,19 @@ def read(path: Path, languages: tuple[str, ...] = ()) -> list[Cell]:
         LivecellError: the file is missing, empty, not UTF-8 or not Python, or a cell has
             no name, a name used before, an unknown option, or a comment without its twin.
     """
+    return parse(text(path), path, languages)
+
+
+def text(path: Path) -> str:
+    """The text of the snippet file at `path`, as Python reads it.
+
+    Lines end in a line feed alone, and a byte order mark is left out.
+
+    Raises:
+        LivecellError: the file is missing or not UTF-8.
+    """
     try:
-        text = path.read_bytes().decode("utf-8")
+        return _line_feeds(path.read_bytes().decode("utf-8").removeprefix("\ufeff"))
     except FileNotFoundError:
         raise LivecellError(
             "there is no such snippet file",
@@ -61,7 +78,12 @@ def read(path: Path, languages: tuple[str, ...] = ()) -> list[Cell]:
             found=f"byte 0x{error.object[error.start]:02x}",
             todo="save the file as UTF-8",
         ) from None
-    return parse(text, path, languages)
+    except OSError as error:
+        raise LivecellError("the file cannot be read", path, found=error.strerror) from None
+
+
+def _line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def parse(text: str, path: Path, languages: tuple[str, ...] = ()) -> list[Cell]:
@@ -70,9 +92,10 @@ def parse(text: str, path: Path, languages: tuple[str, ...] = ()) -> list[Cell]:
     Raises:
         LivecellError: as in `read`.
     """
+    text = _line_feeds(text)
     try:
-        cells = _cells(text, path)
-        _check_syntax(text, path, cells)
+        cells = _cells(text)
+        _check_code(text, path, cells)
         for cell in cells:
             try:
                 check_twins(cell.source, cell.line, languages)
@@ -85,46 +108,36 @@ def parse(text: str, path: Path, languages: tuple[str, ...] = ()) -> list[Cell]:
     return cells
 
 
-def _cells(text: str, path: Path) -> list[Cell]:
-    import jupytext  # 0.4 s; a build that finds every result in the store never needs it
-
-    lines = text.splitlines()
+def _cells(text: str) -> list[Cell]:
+    lines = text.split("\n")  # not splitlines: Python's lines do not end at U+2028 or a form feed
     starts = [i for i, line in enumerate(lines) if HEADER.match(line)]
-    preamble = "\n".join(lines[: starts[0]] if starts else lines)
-    code = re.sub(r"^\s*#.*$", "", preamble, flags=re.MULTILINE)
-    if not starts or code.strip():
+    preamble = lines[: starts[0]] if starts else lines
+    code = next((n for n, line in enumerate(preamble, 1) if _is_code(line)), 0)
+    if not starts or code:
         raise LivecellError(
-            "there is code before the first cell" if code.strip() else "the file has no cell",
-            line=next((n for n, line in enumerate(code.splitlines(), 1) if line.strip()), 1),
+            "there is code before the first cell" if code else "the file has no cell",
+            line=code or 1,
             expected="a header such as `# %% leaves` above the first line of code",
             todo="add the header; a page cites the cell by that name",
         )
-    body = "\n".join(lines[starts[0] :]) + "\n"
-    parsed = jupytext.reads(body, fmt="py:percent").cells
-    if len(parsed) != len(starts):
-        raise LivecellError(
-            "the cells cannot be told apart",
-            found=f"{len(starts)} header lines, {len(parsed)} cells",
-            todo="do not begin a line inside a string with `# %%`",
-        )
     cells: list[Cell] = []
-    for start, end, node in zip(starts, [*starts[1:], len(lines)], parsed, strict=True):
-        if node.cell_type != "code":
+    ends = [*starts[1:], len(lines)]
+    headers = _headers([lines[start] for start in starts])
+    for start, end, (kind, options) in zip(starts, ends, headers, strict=True):
+        if kind != "code":
             continue
-        options = dict(node.metadata)
         name = str(options.pop("title", ""))
-        header = lines[start].strip()
-        _check_header(name, options, header, start + 1, cells)
-        source = "\n".join(lines[start + 1 : end])
-        blank = len(source) - len(source.lstrip("\n"))
-        if not re.sub(r"^\s*#.*$", "", source, flags=re.MULTILINE).strip():
+        _check_header(name, options, lines[start].strip(), start + 1, cells)
+        source = lines[start + 1 : end]
+        if not any(map(_is_code, source)):
             raise LivecellError(
                 "the cell has no code", line=start + 1, cell=name, todo="fill or delete the cell"
             )
+        blank = next(i for i, line in enumerate(source) if line.strip())
         cells.append(
             Cell(
                 name=name,
-                source=source.strip("\n").rstrip(),
+                source="\n".join(source[blank:]).rstrip(),
                 line=start + 2 + blank,
                 raises=str(options.get("raises", "")),
                 volatile=bool(options.get("volatile", False)),
@@ -133,6 +146,22 @@ def _cells(text: str, path: Path) -> list[Cell]:
     if not cells:
         raise LivecellError("the file has no code cell", line=1, todo="add one: `# %% name`")
     return cells
+
+
+def _is_code(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _headers(lines: list[str]) -> list[tuple[str, dict[str, object]]]:
+    """Kind of the cell and what its header says, for each header; `title` is the cell's name."""
+    import jupytext  # 0.4 s; a build that finds every result in the store never needs it
+
+    # Without the code: Jupytext would add metadata about the blank lines around it.
+    said = [HEADER.sub("", line) for line in lines]
+    said = [" ".join(text.split()) if text[:1].isspace() else "" for text in said]
+    text = "\n".join(f"# %% {text}\n0\n" for text in said)
+    nodes = jupytext.reads(text, fmt="py:percent").cells
+    return [(node.cell_type, dict(node.metadata)) for node in nodes]
 
 
 def _check_header(
@@ -155,29 +184,75 @@ def _check_header(
                 found=f"the same name above the cell at line {cell.line}",
                 todo="rename one of the two",
             )
-    for option in options:
+    for option, value in options.items():
         if option not in OPTIONS:
             raise LivecellError(
-                f"the cell option {option!r} is unknown",
+                "the cell's options cannot be read"
+                if option == "incorrectly_encoded_metadata"
+                else f"the cell option {option!r} is unknown",
                 line=line,
                 cell=name,
                 found=header,
-                expected=" or ".join(OPTIONS),
+                expected=" or ".join(OPTIONS.values()),
+            )
+        good = isinstance(value, bool) if option == "volatile" else _is_name(value)
+        if not good:
+            raise LivecellError(
+                f"the cell option {option!r} has no usable value",
+                line=line,
+                cell=name,
+                found=header,
+                expected=OPTIONS[option],
             )
 
 
-def _check_syntax(text: str, path: Path, cells: list[Cell]) -> None:
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and value.isidentifier()
+
+
+def _check_code(text: str, path: Path, cells: list[Cell]) -> None:
+    """Hold that the file is Python, and that every statement lies in one cell."""
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise LivecellError(
+            "the code is not Python: it holds a NUL character",
+            line=line,
+            cell=_cell_before(line, cells),
+            todo="delete the character, or write \\0 in a string",
+        )
     try:
-        ast.parse(text, filename=path.name)
+        tree = ast.parse(text, filename=path.name)
     except SyntaxError as error:
         line = error.lineno or 1
-        inside = [cell.name for cell in cells if cell.line <= line]
         raise LivecellError(
             f"the code is not Python: {error.msg}",
             line=line,
-            cell=inside[-1] if inside else None,
+            cell=_cell_before(line, cells),
             found=(error.text or "").strip() or None,
             todo="mend the syntax; no cell of this file has run",
         ) from None
-    except ValueError as error:  # a NUL character
-        raise LivecellError(f"the code is not Python: {error}", line=1) from None
+    except (MemoryError, RecursionError):
+        raise LivecellError("the code is nested too deeply for Python", line=1) from None
+    for node in tree.body:
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+        last = node.end_lineno or first
+        home = next((cell for cell in cells if cell.line <= first <= cell.last_line), None)
+        if home.last_line < last if home else not _is_string(node):
+            raise LivecellError(
+                "the statement does not lie in one code cell",
+                line=first,
+                cell=home.name if home else None,
+                found=f"a statement from line {first} to line {last}",
+                todo="put the cell's header before or after the whole statement"
+                if home
+                else "put the statement into a code cell (`# %% name`)",
+            )
+
+
+def _cell_before(line: int, cells: list[Cell]) -> str | None:
+    return next((cell.name for cell in reversed(cells) if cell.line <= line), None)
+
+
+def _is_string(node: ast.stmt) -> bool:
+    """Whether it is a string by itself, as the prose of a Markdown cell may be."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

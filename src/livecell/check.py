@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
 from livecell import cells, pages
-from livecell.errors import LivecellError, nearest
+from livecell.errors import LivecellError, relative
 from livecell.pages import Block
 from livecell.results import Result
 from livecell.settings import Settings
@@ -44,14 +45,15 @@ def _check(settings: Settings, lines_of: Callable[[str], Lines]) -> list[Livecel
         except LivecellError as error:
             errors.append(error)
             failed.add(stem)
-    shown: set[str] = set()
-    for folder in folders(settings):
-        for page in sorted(folder.rglob("*.md")):
-            blocks = pages.read(page)
-            shown |= {block.key for block in blocks if block.kind == "cell"}
-            errors += _unknown(page, blocks, known, failed)
-    errors += _unused(settings, known, shown)
-    return errors + _twins(folders(settings))
+    files = [page for folder in folders(settings) for page in sorted(folder.rglob("*.md"))]
+    try:
+        read = {page: pages.read(page) for page in files}
+    except LivecellError as error:
+        return [*errors, error]  # what this page lacks cannot be told from what it hides
+    for page, blocks in read.items():
+        errors += _unknown(page, blocks, known, failed)
+    errors += _unused(settings, known, [block for blocks in read.values() for block in blocks])
+    return errors + _twins(folders(settings), read)
 
 
 def folders(settings: Settings) -> list[Path]:
@@ -66,22 +68,29 @@ def _unknown(
 ) -> list[LivecellError]:
     errors = []
     for block in blocks:
-        if block.kind not in ("cell", "value"):
-            continue
         stem, name = pages.split_reference(block.key)
-        if stem in failed:
+        if block.kind == "stray":
+            error = LivecellError(
+                "the page would show this line as it stands here, and no cell",
+                found=block.key,
+                expected='```python exec="on" cell="snippet:cell", then ``` below it',
+            )
+        elif block.kind not in ("cell", "value") or stem in failed:
             continue
-        if stem not in known:
-            todo = nearest(stem, list(known))
-            errors.append(LivecellError(f"there is no snippet {stem!r}", page, block.line, todo=todo))
+        elif stem not in known:
+            error = pages.no_snippet(block.key, sorted({*known, *failed}))
         elif name not in known[stem]:
-            problem = f"the snippet {stem!r} has no cell {name!r}"
-            todo = nearest(name, list(known[stem]))
-            errors.append(LivecellError(problem, page, block.line, todo=todo))
+            error = pages.no_cell(block.key, list(known[stem]))
+        else:
+            continue
+        errors.append(replace(error, file=page, line=block.line))
     return errors
 
 
-def _unused(settings: Settings, known: dict[str, Lines], shown: set[str]) -> list[LivecellError]:
+def _unused(
+    settings: Settings, known: dict[str, Lines], blocks: list[Block]
+) -> list[LivecellError]:
+    shown = {block.key for block in blocks if block.kind == "cell"}
     return [
         LivecellError(
             "no page shows this cell",
@@ -96,33 +105,34 @@ def _unused(settings: Settings, known: dict[str, Lines], shown: set[str]) -> lis
     ]
 
 
-def _twins(languages: list[Path]) -> list[LivecellError]:
+def _twins(languages: list[Path], read: dict[Path, list[Block]]) -> list[LivecellError]:
     errors = []
     first = languages[0]
     for other in languages[1:]:
-        names = [{p.relative_to(f).as_posix() for p in f.rglob("*.md")} for f in (first, other)]
+        names = [{p.relative_to(f) for p in read if p.is_relative_to(f)} for f in (first, other)]
         for name in sorted(names[0] ^ names[1]):
             have, lack = (first, other) if name in names[0] else (other, first)
             errors.append(
                 LivecellError(
                     "the page has no twin",
                     have / name,
-                    expected=f"a page {lack / name}",
+                    expected=f"a page {relative(lack / name)}",
                     todo="write it, or delete this one",
                 )
             )
         for name in sorted(names[0] & names[1]):
-            errors += _pair(first / name, other / name)
+            one, two = first / name, other / name
+            errors += _pair(one, read[one], two, read[two])
     return errors
 
 
-def _pair(one: Path, two: Path) -> list[LivecellError]:
+def _pair(one: Path, blocks: list[Block], two: Path, others: list[Block]) -> list[LivecellError]:
     """The first difference of two twin pages; what follows it is mostly its echo."""
-    blocks = [[b for b in pages.read(path) if b.kind in PAIRED] for path in (one, two)]
-    for left, right in zip_longest(*blocks):
+    paired = [[block for block in page if block.kind in PAIRED] for page in (blocks, others)]
+    for left, right in zip_longest(*paired):
         if left and right and (left.kind, left.key) == (right.kind, right.key):
             continue
-        here = f"{left.kind} {left.key} at {one.parent.name}:{left.line}" if left else "nothing more"
+        here = f"{left.kind} {left.key}" if left else "nothing more"
         there = f"{right.kind} {right.key}" if right else "nothing more"
         line = right.line if right else None
         return [
@@ -131,7 +141,7 @@ def _pair(one: Path, two: Path) -> list[LivecellError]:
                 two,
                 line,
                 found=there,
-                expected=f"{here} ({one.name})",
+                expected=f"{here}, as in {relative(one)}" + (f":{left.line}" if left else ""),
                 todo="give both pages the same cells, headings (with the same ids) and boxes",
             )
         ]

@@ -20,7 +20,7 @@ def select(source: str, language: str, languages: tuple[str, ...]) -> str:
     """
     if not languages:
         return source
-    lines = source.splitlines(keepends=True)
+    lines = list(io.StringIO(source))  # not splitlines: that takes U+2028 for a line's end too
     tagged = {number: tag for number, tag, alone in _tagged(source, languages) if alone}
     kept = []
     for number, line in enumerate(lines, start=1):
@@ -85,9 +85,11 @@ def _tagged(source: str, languages: tuple[str, ...]) -> Iterator[tuple[int, str,
     if not languages:
         return
     pattern = re.compile(rf"#\s*({'|'.join(map(re.escape, languages))}):")
+    lines = list(io.StringIO(source))
     try:
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT and (match := pattern.match(token.string)):
-                yield token.start[0], match[1], not token.line[: token.start[1]].strip()
+                row, column = token.start
+                yield row, match[1], not lines[row - 1][:column].strip()
     except (tokenize.TokenError, SyntaxError):
         return  # the compiler says it better, with the line

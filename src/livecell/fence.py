@@ -15,7 +15,7 @@ from __future__ import annotations
 import html
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,9 @@ from livecell.errors import LivecellError, nearest
 from livecell.results import CellResult, Result
 from livecell.run import Runner
 from livecell.settings import Settings
+from livecell.superfences import LANGUAGES
 
+OPTIONS = ("show", "alt")
 SHOW = ("both", "code", "output")
 
 
@@ -67,33 +69,31 @@ class Site:
         stem, name = pages.split_reference(reference)
         self.cited.add(stem)
         if stem not in self.stems():
-            raise LivecellError(
-                f"there is no snippet {stem!r}" if stem else "the fence names no snippet",
-                found=f'cell="{reference}"',
-                expected='cell="snippet:cell"',
-                todo=nearest(stem, self.stems()),
-            )
+            raise pages.no_snippet(reference, self.stems())
         result = self.result(stem)
         cell = result.cell(name)
         if cell is None:
-            raise LivecellError(
-                f"the snippet {stem!r} has no cell {name!r}",
-                found=f'cell="{reference}"',
-                todo=nearest(name, [cell.name for cell in result.cells]),
-            )
+            raise pages.no_cell(reference, [cell.name for cell in result.cells])
         return cell
 
-    def failed(self, error: LivecellError, reference: str) -> str:
-        """What stands on the page instead of the cell; raises unless errors are collected."""
+    def failed(self, error: LivecellError, culprit: str) -> LivecellError:
+        """Collect `error`, completed with page and line, or raise it if errors are not collected.
+
+        Args:
+            error: what is wrong.
+            culprit: the reference or the formula on the page that is wrong.
+        """
         if error.file is None and self.page is not None:
-            error.file = self.page
-            blocks = pages.read(self.page)
-            error.line = next((block.line for block in blocks if block.key == reference), None)
+            error = replace(error, file=self.page, line=pages.line_of(culprit, self.page))
         if self.errors is None:
-            raise SuperFencesException(str(error)) from error
+            raise Stop(str(error)) from error
         if error not in self.errors:
             self.errors.append(error)
-        return render.problem(error, self.language)
+        return error
+
+
+class Stop(SuperFencesException):  # type: ignore[misc]
+    """A page is in error; superfences lets only exceptions of this kind pass."""
 
 
 site: Site | None = None
@@ -105,7 +105,12 @@ def prepare(extensions: list[Any], configs: dict[str, Any]) -> None:
     markdown_exec.markdown_config.save(extensions, configs)
 
 
-def _site(language: str) -> Site:
+def current_site(language: str = "") -> Site:
+    """The site being rendered.
+
+    Args:
+        language: the page's language if no site is set.
+    """
     global site
     if site is None:
         settings = Settings.load()
@@ -123,26 +128,29 @@ def render_cell(reference: str, options: dict[str, str], language: str = "") -> 
         options: the fence's further options: `show` and `alt`.
         language: the page's language where no site is set.
     """
-    where = _site(language)
+    where = current_site(language)
     try:
-        cell = where.cell(reference)
         show = options.get("show", "both")
         for name in options:
-            if name not in ("show", "alt"):
+            if name not in OPTIONS:
                 raise LivecellError(
-                    f"the fence option {name!r} is unknown",
-                    found=f'cell="{reference}"',
-                    todo=nearest(name, ["show", "alt"]),
+                    f"a fence with cell= has no option {name!r}",
+                    found=f'cell="{reference}" {name}=',
+                    expected=" or ".join(OPTIONS),
+                    todo=nearest(name, list(OPTIONS)),
                 )
         if show not in SHOW:
-            raise LivecellError(f"show={show!r} is unknown", expected=" or ".join(SHOW))
+            raise LivecellError(
+                f"show={show!r} is unknown", found=f'cell="{reference}"', expected=" or ".join(SHOW)
+            )
+        cell = where.cell(reference)
         parts = []
         if show != "output":
             parts.append(render.source(cell, where.language, where.languages))
         if show != "code":
             parts.append(render.outputs(cell, where.language, options.get("alt", "")))
     except LivecellError as error:
-        return where.failed(error, reference)
+        return render.problem(where.failed(error, reference), where.language)
     return f'<div class="livecell" data-cell="{html.escape(reference)}">{"".join(parts)}</div>'
 
 
@@ -150,46 +158,56 @@ def _format(code: str, extra: dict[str, str], md: Markdown, **options: Any) -> M
     reference = extra.get("cell")
     if reference is None:
         return _original(code=code, extra=extra, md=md, **options)
-    rest = {name: value for name, value in extra.items() if name != "cell"}
+    given = {name: value for name, value in extra.items() if name != "cell"}
+    given |= {name: value for name, value in options.items() if value != _DEFAULTS.get(name)}
     language = getattr(md, "livecell_language", "")
 
     def look_up(code: str, **_: Any) -> str:
         if code.strip():
+            where = current_site(language)
             error = LivecellError(
-                "a fence with cell= must have no code of its own", found=code.strip().split("\n")[0]
+                "a fence with cell= must have no code of its own",
+                found=code.strip().split("\n")[0],
+                todo="move the code into the snippet",
             )
-            return _site(language).failed(error, reference)
-        return render_cell(reference, rest, language)
+            return render.problem(where.failed(error, reference), where.language)
+        return render_cell(reference, given, language)
 
     try:
         return markdown_exec.base_format(
             language="python", run=look_up, code=code, md=md, html=True
         )
-    except SuperFencesException:
+    except Stop:
         raise
     except Exception as error:  # superfences would swallow it and show the fence as text
-        trouble = LivecellError(f"livecell itself failed: {error!r}", found=f'cell="{reference}"')
-        return Markup(_site(language).failed(trouble, reference))
+        raise Stop(f'livecell itself failed at cell="{reference}": {error!r}') from error
 
 
-_original = markdown_exec.formatters["python"]
-markdown_exec.formatters["python"] = _format  # type: ignore[assignment]
+_DEFAULTS: dict[str, Any] = {}
+"""What markdown-exec passes on for a fence without options; none of them means anything here."""
+markdown_exec.validator("python", {"exec": "on"}, _DEFAULTS, {}, Markdown())
+
+_formatters: dict[str, Any] = markdown_exec.formatters
+_original: Callable[..., Markup] = _formatters["python"]
+_formatters.update(dict.fromkeys(LANGUAGES, _format))
 
 
 class _Value(InlineProcessor):
     def handleMatch(  # type: ignore[override]  # noqa: N802
         self, match: Any, data: str
-    ) -> tuple[ET.Element, int, int]:
-        where = _site(getattr(self.md, "livecell_language", ""))
-        reference, label = match["ref"], (match["label"] or "").strip()
+    ) -> tuple[ET.Element | None, int | None, int | None]:
+        found = pages.live(match["code"])
+        if found is None:
+            return None, None, None
+        reference, label = found
+        where = current_site(getattr(self.md, "livecell_language", ""))
         element = ET.Element("code")
         try:
             text = render.value(where.cell(reference), label)
         except LivecellError as error:
-            where.failed(error, reference)
-            element = ET.Element("strong")
-            text = str(error)
-        element.text = AtomicString(html.escape(render.visible(text), quote=False))
+            element = ET.Element("strong", {"class": "lc-problem"})
+            text = str(where.failed(error, reference))
+        element.text = AtomicString(render.escape(text))
         return element, match.start(0), match.end(0)
 
 
@@ -203,4 +221,5 @@ class LivecellExtension(Extension):
     def extendMarkdown(self, md: Markdown) -> None:  # noqa: N802
         """Register the inline look-up; the fence is registered with markdown-exec at import."""
         md.livecell_language = self.getConfig("language")  # type: ignore[attr-defined]
-        md.inlinePatterns.register(_Value(pages.INLINE.pattern, md), "livecell", 200)
+        # Before ordinary code spans (190); it sees them all, so that it finds none inside another.
+        md.inlinePatterns.register(_Value(pages.CODE_SPAN.pattern, md), "livecell", 200)

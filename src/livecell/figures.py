@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 
 from matplotlib.backends.backend_svg import FigureCanvasSVG as FigureCanvas
 from matplotlib.backends.backend_svg import FigureManagerSVG as FigureManager
@@ -15,6 +16,7 @@ from livecell import capture
 
 __all__ = ["FigureCanvas", "FigureManager", "show"]
 
+_shown: Counter[str] = Counter()  # a number is used again once its figure is closed
 INK = "#010203"  # the colour of text and axes in ./matplotlibrc
 
 
@@ -26,7 +28,8 @@ def show(*args: object, **kwargs: object) -> None:
     for number in plt.get_fignums():
         figure = plt.figure(number)
         if sink is not None:
-            label = f"{sink.label}-{number}-"
+            _shown[sink.label] += 1
+            label = f"{sink.label}-{_shown[sink.label]}-"
             buffer = io.StringIO()
             with plt.rc_context({"svg.hashsalt": label}):
                 figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -1,17 +1,27 @@
-"""What a page's Markdown cites: cells, values, headings, boxes, images — with line numbers."""
+"""What a page's Markdown cites: cells, values, headings, boxes, images — with line numbers.
+
+Read from the source, so that a check needs no rendering.
+"""
 
 from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-FENCE = re.compile(r"^(?P<indent>\s*)(?P<mark>`{3,}|~{3,})\s*(?P<info>.*)$")
-CELL = re.compile(r"""\bcell=(?P<quote>["'])(?P<ref>.*?)(?P=quote)""")
-INLINE = re.compile(r"`#!live\s+(?P<ref>[^\s`]+)(?:\s+(?P<label>[^`]+))?`")
-HEADING = re.compile(r"^(?P<marks>#{1,6})\s+(?P<text>.*?)(?:\s*\{[^}]*#(?P<id>[\w-]+)[^}]*\})?\s*$")
-BOX = re.compile(r"^\s*(?:!!!|\?\?\?\+?)\s+(?P<type>[\w-]+)")
+from livecell.errors import LivecellError, nearest
+from livecell.superfences import Fence, fences
+
+CODE_SPAN = re.compile(r"(?<![\\`])(?P<ticks>`+)(?!`)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)", re.DOTALL)
+LIVE = re.compile(r"\s*#!live(?:\s+(?P<ref>\S+)(?:\s+(?P<label>.+?))?)?\s*", re.DOTALL)
+STRAY = re.compile(r"[> ]*(?:`{3,}|~{3,}).*\bcell=.*")
+FRONT_MATTER = re.compile(r"\A-{3} *\n.*?\n(?:-{3}|\.{3}) *$", re.DOTALL | re.MULTILINE)
+COMMENT = re.compile(r"^<!--.*?-->", re.DOTALL | re.MULTILINE)
+HEADING = re.compile(r"(?: {4})*(?P<marks>#{1,6})\s.*?(?:\{[^}]*#(?P<id>[\w-]+)[^}]*\}\s*)?")
+UNDERLINE = re.compile(r"(?:=+|-+) *")
+BOX = re.compile(r'\s*(?P<mark>!!!|\?{3}\+?) ?(?P<type>[\w-]+|(?="))')
 IMAGE = re.compile(r"!\[[^\]]*\]\((?P<target>[^)\s]+)")
 
 
@@ -20,7 +30,8 @@ class Block:
     """One thing on a page that its twin must have too.
 
     Attributes:
-        kind: `cell`, `value`, `heading`, `box` or `image`.
+        kind: `cell`, `value`, `heading`, `box` or `image`; `stray` is a line that looks like the
+            fence of a cell and is none.
         key: what makes two of them the same: `stem:cell`, `## #id`, …
         line: line number on the page, counted from 1.
     """
@@ -31,8 +42,38 @@ class Block:
 
 
 def read(path: Path) -> list[Block]:
-    """The blocks of the page at `path`, in order."""
-    return parse(path.read_text(encoding="utf-8"))
+    """The blocks of the page at `path`, in order.
+
+    Raises:
+        LivecellError: the page is not UTF-8.
+    """
+    return parse(text_of(path))
+
+
+def text_of(path: Path) -> str:
+    """The Markdown of the page at `path`.
+
+    Raises:
+        LivecellError: the page is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        found = f"byte 0x{error.object[error.start]:02x}"
+        raise LivecellError(
+            "the page is not UTF-8", path, line, found=found, todo="save the page as UTF-8"
+        ) from None
+
+
+def line_of(culprit: str, page: Path) -> int | None:
+    """The first line of the page at `page` that cites, or holds, `culprit`."""
+    text = text_of(page)
+    for block in parse(text):
+        if block.key == culprit:
+            return block.line
+    start = text.find(culprit)
+    return text.count("\n", 0, start) + 1 if start >= 0 else None
 
 
 def parse(text: str) -> list[Block]:
@@ -42,30 +83,87 @@ def parse(text: str) -> list[Block]:
 
 @functools.lru_cache(maxsize=1024)  # under `mkdocs serve` all pages are checked at every save
 def _parse(text: str) -> tuple[Block, ...]:
-    blocks = []
-    closing = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        fence = FENCE.match(line)
-        if closing:
-            if fence and fence["mark"].startswith(closing) and not fence["info"]:
-                closing = ""
-            continue
-        if fence:
-            closing = fence["mark"]
-            if "exec=" in fence["info"] and (cell := CELL.search(fence["info"])):
-                blocks.append(Block("cell", cell["ref"], number))
-            continue
-        blocks += [Block("value", match["ref"], number) for match in INLINE.finditer(line)]
-        if heading := HEADING.match(line):
+    lines = _blanked(FRONT_MATTER, text).expandtabs(4).split("\n")
+    blocks: list[Block] = []
+    for fence in fences(lines):
+        blocks += _cell(fence, lines[fence.start])
+        lines[fence.start : fence.end] = [""] * (fence.end - fence.start)
+    prose = _blanked(COMMENT, "\n".join(lines))
+    blocks += _strays(prose)
+    blocks += _values(prose)
+    blocks += _structure(_blanked(CODE_SPAN, prose).split("\n"))
+    return tuple(sorted(blocks, key=lambda block: block.line))
+
+
+def _cell(fence: Fence, line: str) -> Iterator[Block]:
+    if fence.shows_cell:
+        yield Block("cell", fence.options["cell"], fence.start + 1)
+    elif "cell" in fence.options:
+        yield Block("stray", line.strip(), fence.start + 1)
+
+
+def _strays(prose: str) -> Iterator[Block]:
+    for number, line in enumerate(prose.split("\n"), start=1):
+        if STRAY.fullmatch(line):
+            yield Block("stray", line.strip(), number)
+
+
+def _values(prose: str) -> Iterator[Block]:
+    for paragraph in re.finditer(r"(?:.+\n?)+", prose):
+        for span in CODE_SPAN.finditer(paragraph[0]):
+            if found := live(span["code"]):
+                before = prose[: paragraph.start() + span.start()]
+                yield Block("value", found[0], before.count("\n") + 1)
+
+
+def _structure(lines: list[str]) -> Iterator[Block]:
+    for number, line in enumerate(lines, start=1):
+        if heading := HEADING.fullmatch(line):
             key = heading["marks"] + (f" #{heading['id']}" if heading["id"] else "")
-            blocks.append(Block("heading", key, number))
+            yield Block("heading", key, number)
         elif box := BOX.match(line):
-            blocks.append(Block("box", box["type"], number))
-        blocks += [Block("image", m["target"], number) for m in IMAGE.finditer(line)]
-    return tuple(blocks)
+            yield Block("box", f"{box['mark']} {box['type']}", number)
+        elif UNDERLINE.fullmatch(line) and _is_title(lines[: number - 1]):
+            yield Block("heading", "#" if line[0] == "=" else "##", number)
+        for image in IMAGE.finditer(line):
+            yield Block("image", image["target"], number)
+
+
+def _is_title(above: list[str]) -> bool:
+    """Whether a paragraph begins with the last of these lines."""
+    return bool("".join(above[-1:]).strip()) and not "".join(above[-2:-1]).strip()
+
+
+def _blanked(pattern: re.Pattern[str], text: str) -> str:
+    """`text` without what `pattern` matches, but with all its lines."""
+    return pattern.sub(lambda match: "\n" * match[0].count("\n"), text)
+
+
+def live(code: str) -> tuple[str, str] | None:
+    """Reference and label of the value that a code span with this content looks up, if it does."""
+    match = LIVE.fullmatch(code)
+    if match is None:
+        return None
+    return match["ref"] or "", re.sub(r"\s*\n\s*", " ", match["label"] or "")
 
 
 def split_reference(reference: str) -> tuple[str, str]:
     """`stem` and `cell` of the reference `stem:cell`."""
     stem, _, cell = reference.rpartition(":")
     return stem, cell
+
+
+def no_snippet(reference: str, stems: list[str]) -> LivecellError:
+    """The error that no snippet has the name in the reference `stem:cell`."""
+    stem, _ = split_reference(reference)
+    return LivecellError(
+        f"there is no snippet {stem!r}" if stem else f"{reference!r} names no snippet",
+        expected="snippet:cell",
+        todo=nearest(stem, stems),
+    )
+
+
+def no_cell(reference: str, names: list[str]) -> LivecellError:
+    """The error that the snippet has no cell with the name in the reference `stem:cell`."""
+    stem, name = split_reference(reference)
+    return LivecellError(f"the snippet {stem!r} has no cell {name!r}", todo=nearest(name, names))

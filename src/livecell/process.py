@@ -24,9 +24,14 @@ from livecell.worker import environment
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process ended: its exit code (negative for a signal), and what we killed it for."""
+    """How a process ended.
 
-    status: int
+    Attributes:
+        status: its exit code, negative for a signal; None if nobody is left who could tell.
+        killed_for: "time", "output" or "stop" if we killed it, else "".
+    """
+
+    status: int | None
     killed_for: str = ""
 
 
@@ -36,10 +41,13 @@ class Zygotes:
     def __init__(self, settings: Settings) -> None:
         self._stages = [re.compile(stage.when) for stage in settings.preload]
         modules = [stage.modules for stage in settings.preload] or [()]
-        self._folder = Path(tempfile.mkdtemp(prefix="livecell-zygote-"))
-        self._log = open(self._folder / "log", "wb")  # noqa: SIM115 - closed in close()
+        # The address of a socket has room for about 100 characters.
+        base = tempfile.gettempdir() if len(tempfile.gettempdir()) < 70 else "/tmp"
+        self.folder = Path(tempfile.mkdtemp(prefix="livecell-", dir=base)).resolve()
+        """Removed with the servers, even when they outlive the builder."""
+        self._log = open(self.folder / "log", "wb")  # noqa: SIM115 - closed in close()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "livecell.zygote", self._folder, json.dumps(modules)],
+            [sys.executable, "-P", "-m", "livecell.zygote", self.folder, json.dumps(modules)],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=self._log,
@@ -48,6 +56,11 @@ class Zygotes:
             start_new_session=True,
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether the first of the servers still runs; the others end with it."""
+        return self._process.poll() is None
+
     def address(self, source: str) -> Path:
         """The socket of the stage that suits the snippet, once it listens.
 
@@ -55,10 +68,11 @@ class Zygotes:
             LivecellError: the modules to preload could not be imported.
         """
         number = max((i for i, when in enumerate(self._stages) if when.search(source)), default=0)
-        address = self._folder / str(number)
+        address = self.folder / str(number)
+        failed = [self.folder / f"{stage}.failed" for stage in range(number + 1)]
         while not address.exists():
-            if self._process.poll() is not None:
-                log = (self._folder / "log").read_text(errors="replace").strip()
+            if self._process.poll() is not None or any(map(Path.exists, failed)):
+                log = (self.folder / "log").read_text(errors="replace").strip()
                 raise LivecellError(
                     "the fork server could not start",
                     expected="that every module named in `preload` can be imported",
@@ -78,13 +92,13 @@ class Zygotes:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._log.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Process:
     """A process that runs one snippet, and its whole process group."""
 
-    status = -1
+    status: int | None = None
     pid = 0
 
     def wait(self, seconds: float) -> bool:
@@ -112,29 +126,35 @@ class Forked(Process):
 
     def __init__(self, folder: Path, address: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(address))
-        self._socket.sendall(f"{folder}\n".encode())
         self._text = b""
-        while b"\n" not in self._text:
-            data = self._socket.recv(64)
-            if not data:
-                raise LivecellError("the fork server died", todo="run the build again")
-            self._text += data
+        try:
+            self._socket.connect(str(address))
+            self._socket.sendall(f"{folder}\n".encode())
+            while b"\n" not in self._text:
+                data = self._socket.recv(64)
+                if not data:
+                    raise ConnectionResetError
+                self._text += data
+        except OSError:
+            self._socket.close()
+            raise LivecellError("the fork server died", todo="run the build again") from None
         self.pid = int(self._text.split()[1])
 
     def wait(self, seconds: float) -> bool:
         """As in `Process`."""
-        self._socket.settimeout(seconds)
-        while self._text.count(b"\n") < 2:
+        while self._text.count(b"\n") < 2 and self._socket.fileno() >= 0:
+            self._socket.settimeout(seconds)
             try:
                 data = self._socket.recv(64)
             except TimeoutError:
                 return False
-            if not data:
+            except OSError:
+                data = b""
+            if not data:  # the server died
                 self._socket.close()
-                return True
             self._text += data
-        self.status = int(self._text.split()[3])
+        if self._text.count(b"\n") == 2:
+            self.status = int(self._text.split()[3])
         self._socket.close()
         return True
 
@@ -173,7 +193,8 @@ def explain_death(
     """The error for a process that ended without an answer."""
     name = _read(folder / "cell")
     cell = next((cell for cell in cells if cell.name == name), cells[0])
-    frames = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', _read(folder / "trace"))
+    shown = str(path).encode("ascii", "backslashreplace").decode()  # as faulthandler writes it
+    frames = re.findall(rf'File "{re.escape(shown)}", line (\d+)', _read(folder / "trace"))
     printed = _read(folder / "stderr.txt") or _read(folder / "stdout.txt")
     error = LivecellError(
         "",
@@ -189,6 +210,12 @@ def explain_death(
         error.problem = f"the snippet printed more than {settings.output_kb} KiB"
         error.todo = "print less, or raise `output_kb` in [tool.livecell]"
         error.details = None
+    elif ending.status is None:
+        error.problem = "the fork server died while the snippet ran"
+        error.todo = "run the build again, or the snippet by itself: python " + relative(path)
+    elif crash := _read(folder / "crash"):
+        error.problem = "livecell itself failed while the snippet ran"
+        error.details = crash
     elif ending.status < 0:
         number = -ending.status
         try:
@@ -202,7 +229,6 @@ def explain_death(
     else:
         error.problem = f"the process ended with exit code {ending.status} in mid-run"
         error.todo = "let the program run to its end, without os._exit"
-        error.details = _read(folder / "crash") or error.details
     return error
 
 

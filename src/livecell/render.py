@@ -16,8 +16,8 @@ from livecell.memo import Memo
 from livecell.results import CellResult, Output
 from livecell.words import word
 
-CONTROL = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
-CONTROL |= {0x7F: 0x2421} | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}  # type: ignore[dict-item]
+CONTROL = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
+CONTROL |= {0x7F: "␡"} | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)}
 """Control characters as their pictures (␛ for ESC): HTML has no way to hold the real ones."""
 
 
@@ -26,8 +26,8 @@ memo = Memo()
 
 
 def visible(text: str) -> str:
-    """`text` with every control character but tab and newline made visible."""
-    return text.translate(CONTROL)
+    """`text` with control characters (but tab and newline) and lone surrogates made visible."""
+    return text.translate(CONTROL).encode(errors="backslashreplace").decode()
 
 
 def escape(text: str) -> str:
@@ -37,7 +37,7 @@ def escape(text: str) -> str:
 
 def source(cell: CellResult, language: str, languages: tuple[str, ...]) -> str:
     """The cell's code, highlighted, with the comments of `language` only."""
-    return _highlight(select(cell.source, language, languages))
+    return _highlight(visible(select(cell.source, language, languages)))
 
 
 def _highlight(code: str) -> str:
@@ -82,8 +82,8 @@ def _output(output: Output, language: str, alt: str) -> str:
             expected='alt="…" in the page\'s language',
             todo="describe the figure for readers who do not see it",
         )
-    label = html.escape(alt)
-    svg = re.sub(r"<svg\b", f'<svg role="img" aria-label="{label}"', data["image/svg+xml"], count=1)
+    named = f'<svg role="img" aria-label="{html.escape(alt)}"'
+    svg = data["image/svg+xml"].replace("<svg", named, 1)
     return f'<div class="lc-output lc-figure">{svg}</div>'
 
 
@@ -96,7 +96,8 @@ def _frame(kind: str, body: str, language: str) -> str:
     caption = word(kind, language)
     return (
         f'<div class="lc-output lc-{kind}" role="group" aria-label="{caption}">'
-        f'<span class="lc-caption" aria-hidden="true" data-search-exclude>{caption}</span>{body}</div>'
+        f'<span class="lc-caption" aria-hidden="true" data-search-exclude>{caption}</span>'
+        f"{body}</div>"
     )
 
 
@@ -104,7 +105,8 @@ def value(cell: CellResult, label: str) -> str:
     """What the cell printed behind `label =`, on one line; all it printed if `label` is empty.
 
     Raises:
-        LivecellError: it printed no such label, or several lines.
+        LivecellError: it printed no such label, or several with different values, or, without a
+            label, several lines.
     """
     text = cell.text()
     if not label:
@@ -115,17 +117,19 @@ def value(cell: CellResult, label: str) -> str:
             found=text.strip()[:200] or "nothing",
             todo="name the label of the line: `#!live snippet:cell label`",
         )
-    lines = text.splitlines()
-    for number, line in enumerate(lines):
-        match = re.match(rf"{re.escape(label)}(?: = |: | )", line)
-        if match:
-            more = []
-            for following in lines[number + 1 :]:
-                if not following[:1].isspace():
-                    break
-                more.append(following.strip())
-            return " ".join([line[match.end() :].strip(), *more])
-    labels = [found[1] for found in (re.match(r"(.+?) = ", line) for line in lines) if found]
+    for separator in (" = ", ": ", " "):
+        # A tensor goes on in indented lines, with empty ones between its matrices.
+        start = re.escape(label + separator)
+        found = dict.fromkeys(re.findall(rf"^{start}(.*(?:\n+[ \t].*)*)", text, re.MULTILINE))
+        if len(found) > 1:
+            raise LivecellError(
+                f"the cell prints different values labelled {label!r}",
+                found=" and ".join(found)[:200],
+                todo="give each of them a label of its own",
+            )
+        for printed in found:
+            return " ".join(line.strip(" \t") for line in printed.split("\n") if line)
+    labels = re.findall(r"^(\S.*?) = ", text, re.MULTILINE)
     raise LivecellError(
         f"the cell prints nothing labelled {label!r}",
         found="labels: " + (", ".join(labels) or "none"),
@@ -137,6 +141,7 @@ def problem(error: LivecellError, language: str) -> str:
     """An error as the author sees it on the page under `mkdocs serve`."""
     title = html.escape(word("problem", language))
     return (
-        f'<div class="admonition failure lc-problem" role="alert"><p class="admonition-title">{title}'
-        f"</p><pre><samp>{escape(str(error))}</samp></pre></div>"
+        '<div class="admonition failure lc-problem" role="alert">'
+        f'<p class="admonition-title">{title}</p>'
+        f"<pre><samp>{escape(str(error))}</samp></pre></div>"
     )

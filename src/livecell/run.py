@@ -58,6 +58,7 @@ class Runner:
         self._pool = ThreadPoolExecutor(jobs or settings.workers, "livecell")
         self._zygotes: Zygotes | None = None
         self._lock = threading.Lock()
+        self._closed = threading.Event()
         self._futures: dict[str, tuple[str, Future[Result]]] = {}
 
     def start(self, stems: Iterable[str]) -> None:
@@ -91,7 +92,7 @@ class Runner:
 
     def close(self) -> None:
         """Stop what runs, and the fork servers."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._closed.set()  # what runs is killed, what waits is not begun
         with self._lock:
             if self._zygotes is not None:
                 self._zygotes.close()
@@ -142,7 +143,7 @@ class Runner:
             )
         if not self.use_store:
             return None
-        source = path.read_bytes()
+        source = cells.text(path).encode()
         return self.store.find(self._key(stem, source), versions(source))
 
     def _key(self, stem: str, source: bytes) -> str:
@@ -157,6 +158,8 @@ class Runner:
             outcome = error
         except Exception as error:  # a defect of ours; never leave the builder waiting
             outcome = LivecellError(f"livecell itself failed: {error!r}", path)
+        if self._closed.is_set() and isinstance(outcome, LivecellError):
+            outcome = LivecellError("the build was stopped before the snippet was done", path)
         if isinstance(outcome, Result):
             future.set_result(outcome)
         else:
@@ -168,21 +171,23 @@ class Runner:
             self._done(stem, outcome)
 
     def _run(self, stem: str, path: Path) -> Result:
-        source = path.read_bytes()
-        parts = cells.read(path, self.settings.languages)
+        text = cells.text(path)  # read once: the author may save again at any moment
+        source = text.encode()
+        parts = cells.parse(text, path, self.settings.languages)
         request = {
             "stem": stem,
             "path": str(path),
             "root": str(self.settings.root),
-            "source": source.decode(),
+            "source": text,
             "cells": [vars(cell) for cell in parts],
             "memory_mb": self.settings.memory_mb,
             "output_kb": self.settings.output_kb,
         }
-        folder = Path(tempfile.mkdtemp(prefix="livecell-")).resolve()
+        home = self._servers().folder if self._fork else None
+        folder = Path(tempfile.mkdtemp(prefix="livecell-run-", dir=home)).resolve()
         try:
             (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-            ending = self._watch(self._launch(folder, source.decode()), folder)
+            ending = self._watch(self._launch(folder, text), folder)
             answer = None if ending.killed_for else _answer(folder)
             if answer is None:
                 raise explain_death(ending, folder, path, parts, self.settings)
@@ -204,10 +209,18 @@ class Runner:
     def _launch(self, folder: Path, source: str) -> Process:
         if not self._fork:
             return Spawned(folder, self.settings)
+        return Forked(folder, self._servers().address(source))
+
+    def _servers(self) -> Zygotes:
         with self._lock:
+            if self._closed.is_set():
+                raise LivecellError("the build was stopped")
+            if self._zygotes is not None and not self._zygotes.alive:
+                self._zygotes.close()
+                self._zygotes = None
             if self._zygotes is None:
                 self._zygotes = Zygotes(self.settings)
-        return Forked(folder, self._zygotes.address(source))
+            return self._zygotes
 
     def _watch(self, process: Process, folder: Path) -> Ending:
         """Wait for the process to end; end it when it breaks a limit."""
@@ -220,6 +233,8 @@ class Runner:
                 reason = "output"
             elif time.monotonic() > deadline:
                 reason = "time"
+            elif self._closed.is_set():
+                reason = "stop"
             if reason:
                 process.kill()
                 break
@@ -255,8 +270,8 @@ def versions(source: bytes) -> dict[str, str]:
     found = {"python": platform.python_version()}
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return found
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return found  # `cells.parse` says what is wrong
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -84,6 +85,8 @@ class Settings:
             LivecellError: the table sets something unknown, or a value of the wrong kind.
         """
         file = root / "pyproject.toml"
+        if not isinstance(table, dict):
+            raise LivecellError("[tool.livecell] is not a table", file, found=repr(table))
         known = [f.name for f in fields(cls) if f.name != "root"]
         for key in table:
             if key not in known:
@@ -94,15 +97,17 @@ class Settings:
         try:
             for name, default in PATHS.items():
                 values[name] = root / table.get(name, default)
-            values["languages"] = tuple(table.get("languages", ()))
+            values["languages"] = _strings(table.get("languages", []))
             values["preload"] = tuple(
-                Preload(tuple(stage["modules"]), stage.get("when", ""))
+                Preload(_strings(stage["modules"]), re.compile(stage.get("when", "")).pattern)
                 for stage in table.get("preload", ())
             )
             for name in ("seconds", "memory_mb", "output_kb", "threads", "jobs"):
                 if name in table:
                     values[name] = type(getattr(cls, name))(table[name])
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+                    if values[name] < 0:
+                        raise ValueError(f"{name} is less than 0")
+        except (TypeError, ValueError, KeyError, AttributeError, re.error) as error:
             raise LivecellError(
                 "[tool.livecell] has a value of the wrong kind", file, found=repr(error)
             ) from error
@@ -125,6 +130,12 @@ class Settings:
             for p in paths
             if not any(part.startswith(("_", ".")) for part in p.parts)
         )
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise TypeError(f"a list of strings is needed, not {value!r}")
 
 
 def _table(file: Path) -> dict[str, Any]:

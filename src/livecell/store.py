@@ -14,7 +14,6 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from livecell.results import Result
 
@@ -64,11 +63,8 @@ class Store:
     def find(self, key: str, versions: dict[str, str]) -> Result | None:
         """The result stored under `key` whose files and packages are as they are now."""
         for path in sorted(self.folder.glob(f"{key[:2]}/{key}-*.json")):
-            data = _read(path)
-            if data is None or data["versions"] != versions:
-                continue
-            result = Result.from_dict(data)
-            if self.is_current(result):
+            result = _read(path)
+            if result and result.versions == versions and self.is_current(result):
                 result.stored = True
                 return result
         return None
@@ -98,12 +94,11 @@ def _hash(path: Path) -> str | None:
         return None  # that a file is absent is something a run can depend on too
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Result | None:
     try:
         head, _, body = path.read_bytes().partition(b"\n")
         if head.decode() != f"{FORMAT} {digest(body)}":
             return None
-        data: dict[str, Any] = json.loads(body)
-    except (OSError, ValueError):
+        return Result.from_dict(json.loads(body))
+    except (OSError, ValueError, TypeError):
         return None
-    return data

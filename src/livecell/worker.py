@@ -10,6 +10,7 @@ import __future__
 
 import ast
 import builtins
+import contextlib
 import ctypes
 import faulthandler
 import json
@@ -23,13 +24,15 @@ import threading
 import time
 import traceback
 import types
+from collections.abc import Container
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from livecell.capture import Capture, OutputLimit
+from livecell.capture import Capture, NothingToRead, OutputLimit
 from livecell.results import Output
 
 OUTPUT_LIMIT: dict[str, Any] = {"todo": "print less, or raise `output_kb` in [tool.livecell]"}
+RESERVE = 64 * 2**20  # bytes kept from the snippet, to write an answer when it took all the others
 THREAD_GRACE = 2.0  # seconds that a thread may still run after the last cell
 
 ENVIRONMENT = {
@@ -46,7 +49,16 @@ ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
 }
 """What every snippet sees, so that its output does not depend on who builds the site."""
-PASSED_ON = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP", "VIRTUAL_ENV")
+PASSED_ON = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "TEMP",
+    "TMP",
+    "VIRTUAL_ENV",
+)
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -92,35 +104,39 @@ def limit_memory(megabytes: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except (ImportError, OSError):
         return
-    limit = pages * resource.getpagesize() + megabytes * 2**20
+    limit = pages * resource.getpagesize() + megabytes * 2**20 + RESERVE
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every process that a child leaves behind (Linux only)."""
+    """Become the parent of every process that a descendant leaves behind (Linux only)."""
     if sys.platform == "linux":
         pr_set_child_subreaper = 36
         ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
 
 
-def kill_children() -> int:
+def kill_children(keep: Container[int] = ()) -> int:
     """Kill the processes below this one that still run; how many there were (Linux only)."""
     killed = 0
     for _ in range(100):  # killing a parent hands us its children
         alive = 0
-        for listing in Path("/proc/self/task").glob("*/children"):
-            for pid in listing.read_text().split():
-                try:
-                    if ") Z " not in Path(f"/proc/{pid}/stat").read_text():
-                        os.kill(int(pid), signal.SIGKILL)
-                        alive += 1
-                    os.waitpid(int(pid), 0)
-                except OSError:
-                    continue
+        for pid in _children():
+            if pid in keep:
+                continue
+            with contextlib.suppress(OSError):
+                if ") Z " not in Path(f"/proc/{pid}/stat").read_text():
+                    os.kill(pid, signal.SIGKILL)
+                    alive += 1
+                os.waitpid(pid, 0)
         killed += alive
         if not alive:
             break
     return killed
+
+
+def _children() -> list[int]:
+    listings = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for listing in listings for pid in listing.read_text().split()]
 
 
 class Run:
@@ -135,6 +151,8 @@ class Run:
         self.folder = folder
         self.capture = capture
         self.opened: set[str] = set()
+        self.pid = os.getpid()
+        self.reserve: bytes | bytearray = b""
 
     def run(self) -> dict[str, Any]:
         """Run every cell; the answer has the cells run so far and the error, if any."""
@@ -184,8 +202,8 @@ class Run:
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], (str, bytes, os.PathLike)):
-            mode = args[1] if isinstance(args[1], str) else "r"
-            if not set("wax") & set(mode):
+            writes = os.O_WRONLY | os.O_TRUNC | os.O_CREAT
+            if not args[2] & writes:
                 self.opened.add(os.path.abspath(os.fsdecode(args[0])))
 
     def _reads(self) -> set[str]:
@@ -211,22 +229,31 @@ class Run:
     ) -> list[Output]:
         self.capture.label = re.sub(r"\W+", "-", f"{self.stem}-{cell['name']}")
         caught: BaseException | None = None
+        with contextlib.suppress(MemoryError):
+            self.reserve = bytearray(RESERVE)
         try:
-            value = _execute(body, self.path, flags, namespace)
-            if "matplotlib.pyplot" in sys.modules:
-                from livecell import figures
-
-                figures.show()
-            if bundle := rich(value):
-                self.capture.display(bundle)
-            if cell is self.cells[-1]:
-                self._finish()
-        except (OutputLimit, SnippetFailed):
-            raise
+            self._show(_execute(body, self.path, flags, namespace))
         except BaseException as error:
             caught = error
+        self.reserve = b""
+        if os.getpid() != self.pid:
+            _end_fork(caught)
+        if isinstance(caught, OutputLimit):
+            raise caught
+        as_declared = caught is None or type(caught).__name__ == cell["raises"]
+        if cell is self.cells[-1] and as_declared:
+            self._finish()
         outputs = [self._masked(output) for output in self.capture.take()]
         return outputs + self._judge(cell, caught, outputs)
+
+    def _show(self, value: object) -> None:
+        """Show the open figures, and the value of the cell's last expression."""
+        if "matplotlib.pyplot" in sys.modules:
+            from livecell import figures
+
+            figures.show()
+        if bundle := rich(value):
+            self.capture.display({mime: self._mask(text) for mime, text in bundle.items()})
 
     def _judge(
         self, cell: dict[str, Any], caught: BaseException | None, outputs: list[Output]
@@ -243,25 +270,29 @@ class Run:
                 todo="mend the code, or take `raises` out of the cell's header",
             )
         name = type(caught).__name__
+        message = self._mask(_text(caught))
         lines, own = self._traceback(caught)
         if name == expected:
             return [
                 {
                     "output_type": "error",
                     "ename": name,
-                    "evalue": self._mask(str(caught)),
+                    "evalue": message,
                     "traceback": lines,
                 }
             ]
-        message = self._mask(str(caught)).strip()
+        message = message.strip()
         if isinstance(caught, SystemExit):
             problem = f"the cell called sys.exit({message})"
             todo = "let the program run to its end"
+        elif isinstance(caught, NothingToRead):
+            problem = f"the cell reads standard input: {message}"
+            todo = "give the value in the code instead"
         elif expected:
             problem = f"the cell should raise {expected}, but raised {name}"
             todo = "mend the code, or the cell's header"
         else:
-            problem = f"the cell raised {name}: {message.splitlines()[0] if message else ''}"
+            problem = ": ".join([f"the cell raised {name}", *message.splitlines()[:1]])
             todo = f'mend the code; if the error is the lesson, say raises="{name}" in the header'
             if isinstance(caught, MemoryError) or "can't allocate memory" in message:
                 todo = "it met the memory limit (`memory_mb`): use less, or raise the limit"
@@ -278,6 +309,8 @@ class Run:
         report = traceback.TracebackException.from_exception(error, compact=True)
         own = _keep_frames(report, os.path.dirname(self.path))
         line = next((f.lineno for f in reversed(own) if f.filename == self.path), None)
+        if isinstance(error, SyntaxError) and error.filename == self.path:
+            line = error.lineno  # what the compiler found, not the parser: `return` by itself, say
         text = self._mask("".join(report.format(chain=True)))
         return text.rstrip("\n").split("\n"), line
 
@@ -286,6 +319,11 @@ class Run:
         import atexit
 
         deadline = time.monotonic() + THREAD_GRACE
+        # Thread pools end their threads here; a pool that hangs must not take us with it.
+        exits = list(reversed(getattr(threading, "_threading_atexits", [])))
+        helper = threading.Thread(target=lambda: [call() for call in exits], daemon=True)
+        helper.start()
+        helper.join(THREAD_GRACE)
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and not thread.daemon:
                 thread.join(max(0.0, deadline - time.monotonic()))
@@ -315,13 +353,15 @@ def mask(text: str, root: str, cwd: str) -> str:
     """`text` without what differs from machine to machine: memory addresses and folders."""
     text = re.sub(r"\bat 0x[0-9a-fA-F]{6,16}\b", "at 0x…", text)
     for folder, name in (
-        (cwd + os.sep, ""),
-        (sysconfig.get_paths()["purelib"] + os.sep, "site-packages/"),
-        (sysconfig.get_paths()["stdlib"] + os.sep, "python/"),
-        (root + os.sep, ""),
+        (cwd, ""),
+        (sysconfig.get_paths()["purelib"], "site-packages/"),
+        (sysconfig.get_paths()["stdlib"], "python/"),
+        (root, ""),
     ):
-        text = text.replace(folder, name)
-    return text
+        whole = rf"(?<![\w.-]){re.escape(folder)}(?![\w-]|\.\w)"  # not a part of a longer name
+        text = re.sub(whole + re.escape(os.sep), name, text)
+        text = re.sub(whole, name.rstrip("/") or ".", text)
+    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no text
 
 
 def rich(value: object) -> dict[str, str]:
@@ -333,14 +373,14 @@ def rich(value: object) -> dict[str, str]:
         return {}
     bundle: dict[str, str] = {}
     for method, mime in (("_repr_html_", "text/html"), ("_repr_svg_", "image/svg+xml")):
-        if callable(getattr(value, method, None)) and (text := getattr(value, method)()):
+        function = getattr(value, method, None)
+        text = function() if callable(function) else None
+        if text and isinstance(text, str):  # an object may answer to any name with anything
             bundle[mime] = text
     return bundle | {"text/plain": repr(value)} if bundle else {}
 
 
-def _execute(
-    body: list[ast.stmt], filename: str, flags: int, namespace: dict[str, Any]
-) -> object:
+def _execute(body: list[ast.stmt], filename: str, flags: int, namespace: dict[str, Any]) -> object:
     """Execute the statements; the value of the last one if it is an expression."""
     last = body[-1] if body and isinstance(body[-1], ast.Expr) else None
     statements = body[:-1] if last is not None else body
@@ -352,6 +392,22 @@ def _execute(
     return eval(compile(expression, filename, "eval", flags, dont_inherit=True), namespace)
 
 
+def _end_fork(error: BaseException | None) -> NoReturn:
+    """End a process that the snippet forked and let run on: it must not answer in our place."""
+    if isinstance(error, SystemExit):
+        os._exit(error.code if isinstance(error.code, int) else bool(error.code))
+    if error is not None:
+        traceback.print_exception(error)
+    os._exit(error is not None)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # the author's own __str__
+        return "<its __str__ failed>"
+
+
 def _future_flags(tree: ast.Module) -> int:
     flags = 0
     for node in tree.body:
@@ -361,13 +417,11 @@ def _future_flags(tree: ast.Module) -> int:
     return flags
 
 
-def _keep_frames(
-    report: traceback.TracebackException, folder: str
-) -> list[traceback.FrameSummary]:
+def _keep_frames(report: traceback.TracebackException, folder: str) -> list[traceback.FrameSummary]:
     """Drop every frame outside `folder` from the report and its causes; the frames kept."""
     own = [frame for frame in report.stack if frame.filename.startswith(folder + os.sep)]
     report.stack[:] = own
-    for other in (report.__cause__, report.__context__):
+    for other in (report.__cause__, report.__context__, *(report.exceptions or ())):
         if other is not None:
             _keep_frames(other, folder)
     return own
@@ -383,4 +437,8 @@ def _peak_mb() -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except BaseException:
+        Path(sys.argv[1], "crash").write_text(traceback.format_exc(), encoding="utf-8")
+    os._exit(0)  # all is done and written; a thread left over must not hold us

@@ -41,10 +41,10 @@ class Project:
         path.write_bytes(data)
         return path
 
-    def outcomes(self, *, fork: bool = True) -> dict[str, Result | LivecellError]:
+    def outcomes(self, *, fork: bool = True, jobs: int = 4) -> dict[str, Result | LivecellError]:
         """What every snippet comes to, by stem, with a runner that takes nothing stored."""
         stems = self.settings.stems()
-        with Runner(self.settings, use_store=False, fork=fork, jobs=4) as runner:
+        with Runner(self.settings, use_store=False, fork=fork, jobs=jobs) as runner:
             runner.start(stems)
             return {stem: runner.outcome(stem) for stem in stems}
 

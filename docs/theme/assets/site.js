@@ -7,19 +7,25 @@ for (const link of document.querySelectorAll("a[data-language]")) {
   }
 }
 
-// Material's script presses a focused label[role=button] on Enter; a button answers to Space as well.
-document.addEventListener("keydown", event => {
-  if (event.key === " " && event.target.matches?.("label[role=button]")) {
+// Menu and search buttons are spans in labels: the label works by itself, the keyboard needs this.
+for (const button of document.querySelectorAll("label [role=button]")) {
+  button.addEventListener("keydown", event => {
+    if (event.key !== "Enter" && event.key !== " ") return
     event.preventDefault()
-    event.target.click()
-  }
-})
+    button.click()
+  })
+}
 
 // Outputs and formulas can be scrolled by keyboard; those that fit need no stop on the way of Tab.
 const fits = new ResizeObserver(entries => {
   for (const { target } of entries) {
-    target.toggleAttribute("tabindex", target.scrollWidth > target.clientWidth)
-    if (target.hasAttribute("tabindex")) target.tabIndex = 0
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0
+    else target.removeAttribute("tabindex")
   }
 })
 for (const box of document.querySelectorAll(".lc-output pre, div.math")) fits.observe(box)
+
+// Material's script wraps every copy button in a <nav>: dozens of nameless landmarks on a page.
+document.addEventListener("DOMContentLoaded", () => {
+  for (const nav of document.querySelectorAll(".md-code__nav")) nav.role = "presentation"
+})

@@ -21,6 +21,7 @@ from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 from livecell import fence
+from livecell.mkdocs import reuse
 
 if TYPE_CHECKING:
     from livecell.mkdocs.plugin import LivecellPlugin
@@ -74,6 +75,12 @@ class Refresher:
         self._plugin = plugin
         self._last = last
 
+    @property
+    def _other_search(self) -> bool:
+        """Whether the site has a search whose index we cannot keep up to date."""
+        plugins = self._last.config.plugins
+        return "search" in plugins and reuse.search_index(self._last.config) is None
+
     @classmethod
     def of(cls, config: MkDocsConfig) -> Refresher | None:
         """The refresher for the full build that has just been made with `config`."""
@@ -92,7 +99,7 @@ class Refresher:
             return False
         changed = {path for path, stat in pages_now.items() if stat != last.pages[path]}
         by_path = {page.file.abs_src_path: page for page in self._all_pages()}
-        if not changed <= set(by_path):
+        if not changed <= set(by_path) or self._other_search:
             return False
         last.pages = pages_now
         todo = [
@@ -114,16 +121,20 @@ class Refresher:
             if (page.title, page.meta) != before:
                 return False  # other pages show the title; front matter can do anything
         self._plugin.judge()
-        search = next((p for p in last.config.plugins.values() if hasattr(p, "search_index")), None)
+        index = reuse.search_index(last.config)
         for page in todo:
-            if search is not None:
-                entries = search.search_index.entries
-                entries[:] = [e for e in entries if e["location"].partition("#")[0] != page.url]
+            if index is not None:
+                index.entries[:] = [
+                    entry
+                    for entry in index.entries
+                    if entry["location"].partition("#")[0] != page.url
+                ]
             documents = last.files.documentation_pages()
             mkdocs_build._build_page(page, last.config, documents, last.nav, last.env)
             page.validate_anchor_links(
                 files=last.files, log_level=last.config.validation.links.anchors
             )
-        if todo and search is not None:
-            search.on_post_build(config=last.config)
+        if todo and index is not None:
+            path = Path(last.config.site_dir) / "search" / "search_index.json"
+            path.write_text(index.generate_search_index(None), encoding="utf-8")
         return True

@@ -26,16 +26,16 @@ def templates(env: jinja2.Environment, folder: Path) -> None:
 
 
 def search_index(config: MkDocsConfig) -> Any:
-    """The index object of Material's search plugin, if the site uses it."""
+    """The index object of Material's search plugin, if the site uses that one."""
     plugin = config.plugins.get("material/search") or config.plugins.get("search")
     index = getattr(plugin, "search_index", None)
-    return index if hasattr(index, "add_entry_from_context") else None
+    return index if hasattr(index, "entries") else None
 
 
 def search_entries(config: MkDocsConfig, memo: Memo) -> None:
     """Take from the memo what Material's search plugin makes of a page."""
     index = search_index(config)
-    if index is None or not hasattr(index, "entries"):
+    if index is None:
         return
     original = index.add_entry_from_context
     versions = [_version(name) for name in ("mkdocs-material", "jieba")]

@@ -12,6 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.livereload import LiveReloadServer
 
 from livecell.errors import LivecellError
+from livecell.mkdocs import publish
 from livecell.mkdocs.refresh import Refresher, shared_files
 from livecell.results import Result
 
@@ -54,6 +55,7 @@ class Rebuild:
         self, config: MkDocsConfig, full: Callable[[], None], plugin: LivecellPlugin
     ) -> None:
         self._full = full
+        self._site = Path(config.site_dir)
         self._plugin = plugin
         self._refresher = Refresher.of(config)
         assert plugin.session is not None
@@ -81,6 +83,7 @@ class Rebuild:
                 twin.proceed(False)
             if failure := twin.finish():
                 log.error("the %s site could not be rebuilt: %s", twin.language, failure)
+            publish.place(twin.site_dir, self._site / twin.language, link=True)
 
     def _changed_stems(self) -> set[str]:
         before: dict[str, Result | LivecellError] = self._outcomes

@@ -26,6 +26,9 @@ log = logging.getLogger("mkdocs.plugins.livecell")
 link: Connection | None = None
 """In a twin's process, the pipe to the main one."""
 
+language = ""
+"""In a twin's process, the tag that mkdocs.yml has it under."""
+
 
 class Stopped(Exception):
     """The main process gave the build up."""
@@ -62,7 +65,7 @@ class Twin:
         context = multiprocessing.get_context(method)
         self._link, far = context.Pipe()
         self._process = context.Process(  # type: ignore[attr-defined]
-            target=_main, args=(far, self._link, options, serving), daemon=True
+            target=_main, args=(far, self._link, language, options, serving), daemon=True
         )
         self._process.start()
         far.close()
@@ -165,8 +168,10 @@ def report(errors: list[LivecellError]) -> None:
         raise Stopped
 
 
-def _main(far: Connection, near: Connection, options: dict[str, Any], serving: bool) -> None:
-    global link
+def _main(
+    far: Connection, near: Connection, tag: str, options: dict[str, Any], serving: bool
+) -> None:
+    global link, language
     near.close()  # our copy of it would hide from us that the main process is gone
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
@@ -175,7 +180,7 @@ def _main(far: Connection, near: Connection, options: dict[str, Any], serving: b
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    link = far
+    link, language = far, tag
     refresher: Refresher | None = None
 
     def full() -> None:
