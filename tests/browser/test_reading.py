@@ -60,10 +60,12 @@ def test_switching_language_lands_on_the_same_lesson(stem: str, tab: Page, addre
 )
 def test_search_finds(language: str, query: str, stem: str, tab: Page, address: str) -> None:
     tab.goto(f"{address}/{language}")
-    tab.keyboard.press("/")
-    tab.locator("input.md-search__input").fill(query)
-    tab.wait_for_selector(".md-search-result__item a")
-    links = tab.locator(".md-search-result__item a").evaluate_all("all => all.map(a => a.href)")
+    box, found = tab.locator("input.md-search__input"), tab.locator(".md-search-result__item a")
+    box.click()
+    box.fill(query)
+    box.press("End")  # Material listens for keys, which an input method sends and fill() does not
+    found.first.wait_for()
+    links = found.evaluate_all("all => all.map(a => a.href)")
     assert any(f"/{language}{stem}/" in link for link in links[:3]), links
 
 
