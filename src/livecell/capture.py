@@ -2,8 +2,9 @@
 
 Python's own writes pass through `_Stream`, which notes where each of them lies. C libraries and
 child processes write to the descriptors directly; what they added since the last Python write is
-found by the growth of the file. Their order among Python's writes is therefore kept too, as long
-as they flush (`take` flushes the C library for them).
+found by the growth of the file. Their order among Python's writes, and the order of one child
+process after another, is therefore kept too, as long as they flush (`take` flushes the C library
+for them). Only what they write to both descriptors in between has no order that can be known.
 """
 
 from __future__ import annotations
@@ -101,6 +102,11 @@ class Capture:
             self._log.append(
                 {"output_type": "display_data", "data": data, "metadata": metadata or {}}
             )
+
+    def sync(self) -> None:
+        """Note what was written past Python up to now; whatever follows comes after it."""
+        with self._lock:
+            self._sync()
 
     def take(self) -> list[Output]:
         """The outputs since the last call; neighbouring writes to one stream are one output.

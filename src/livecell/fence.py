@@ -81,7 +81,7 @@ class Site:
 
         Args:
             error: what is wrong.
-            culprit: the reference or the formula on the page that is wrong.
+            culprit: what is wrong on the page: a fence's reference, a value or a formula.
         """
         if error.file is None and self.page is not None:
             error = replace(error, file=self.page, line=pages.line_of(culprit, self.page))
@@ -206,7 +206,7 @@ class _Value(InlineProcessor):
             text = render.value(where.cell(reference), label)
         except LivecellError as error:
             element = ET.Element("strong", {"class": "lc-problem"})
-            text = str(where.failed(error, reference))
+            text = str(where.failed(error, match["code"]))
         element.text = AtomicString(render.escape(text))
         return element, match.start(0), match.end(0)
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from livecell.errors import LivecellError, nearest
 from livecell.superfences import Fence, fences
 
-CODE_SPAN = re.compile(r"(?<![\\`])(?P<ticks>`+)(?!`)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)", re.DOTALL)
+CODE_SPAN = re.compile(
+    r"(?<![\\`])(?P<ticks>`+)(?!`)(?P<code>(?:.|\n(?! *\n))+?)(?<!`)(?P=ticks)(?!`)"
+)
 LIVE = re.compile(r"\s*#!live(?:\s+(?P<ref>\S+)(?:\s+(?P<label>.+?))?)?\s*", re.DOTALL)
 STRAY = re.compile(r"[> ]*(?:`{3,}|~{3,}).*\bcell=.*")
 FRONT_MATTER = re.compile(r"\A-{3} *\n.*?\n(?:-{3}|\.{3}) *$", re.DOTALL | re.MULTILINE)
@@ -67,13 +69,14 @@ def text_of(path: Path) -> str:
 
 
 def line_of(culprit: str, page: Path) -> int | None:
-    """The first line of the page at `page` that cites, or holds, `culprit`."""
+    """The first line of the page at `page` with this reference in a fence, value or formula."""
     text = text_of(page)
     for block in parse(text):
-        if block.key == culprit:
+        if block.kind == "cell" and block.key == culprit:
             return block.line
-    start = text.find(culprit)
-    return text.count("\n", 0, start) + 1 if start >= 0 else None
+    first = culprit.partition("\n")[0]
+    starts = [text.find(needle) for needle in (f"`{first}", f"${first}", first)]
+    return next((text.count("\n", 0, start) + 1 for start in starts if start >= 0), None)
 
 
 def parse(text: str) -> list[Block]:
@@ -83,7 +86,8 @@ def parse(text: str) -> list[Block]:
 
 @functools.lru_cache(maxsize=1024)  # under `mkdocs serve` all pages are checked at every save
 def _parse(text: str) -> tuple[Block, ...]:
-    lines = _blanked(FRONT_MATTER, text).expandtabs(4).split("\n")
+    text = re.sub("^ +$", "", _blanked(FRONT_MATTER, text).expandtabs(4), flags=re.MULTILINE)
+    lines = text.split("\n")  # as Python-Markdown prepares them
     blocks: list[Block] = []
     for fence in fences(lines):
         blocks += _cell(fence, lines[fence.start])
@@ -109,11 +113,9 @@ def _strays(prose: str) -> Iterator[Block]:
 
 
 def _values(prose: str) -> Iterator[Block]:
-    for paragraph in re.finditer(r"(?:.+\n?)+", prose):
-        for span in CODE_SPAN.finditer(paragraph[0]):
-            if found := live(span["code"]):
-                before = prose[: paragraph.start() + span.start()]
-                yield Block("value", found[0], before.count("\n") + 1)
+    for span in CODE_SPAN.finditer(prose):
+        if found := live(span["code"]):
+            yield Block("value", found[0], prose.count("\n", 0, span.start()) + 1)
 
 
 def _structure(lines: list[str]) -> Iterator[Block]:

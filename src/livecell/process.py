@@ -39,7 +39,7 @@ class Zygotes:
     """The fork servers of one project, one for each stage of preloaded modules."""
 
     def __init__(self, settings: Settings) -> None:
-        self._stages = [re.compile(stage.when) for stage in settings.preload]
+        self._settings = settings
         modules = [stage.modules for stage in settings.preload] or [()]
         # The address of a socket has room for about 100 characters.
         base = tempfile.gettempdir() if len(tempfile.gettempdir()) < 70 else "/tmp"
@@ -56,18 +56,13 @@ class Zygotes:
             start_new_session=True,
         )
 
-    @property
-    def alive(self) -> bool:
-        """Whether the first of the servers still runs; the others end with it."""
-        return self._process.poll() is None
-
     def address(self, source: str) -> Path:
         """The socket of the stage that suits the snippet, once it listens.
 
         Raises:
             LivecellError: the modules to preload could not be imported.
         """
-        number = max((i for i, when in enumerate(self._stages) if when.search(source)), default=0)
+        number = self._settings.stage(source)
         address = self.folder / str(number)
         failed = [self.folder / f"{stage}.failed" for stage in range(number + 1)]
         while not address.exists():
@@ -100,23 +95,28 @@ class Process:
 
     status: int | None = None
     pid = 0
+    """0 if it never began."""
 
     def wait(self, seconds: float) -> bool:
         """Wait so long for the end; whether it has ended."""
         raise NotImplementedError
 
-    def kill(self) -> None:
-        """Let the process say where it is, then kill it."""
-        if hasattr(signal, "SIGUSR2"):
+    def kill(self, trace: Path) -> None:
+        """Let the process write into the file `trace` where it is, then kill it."""
+        if hasattr(signal, "SIGUSR2") and self.pid:
             with contextlib.suppress(OSError):
                 os.kill(self.pid, signal.SIGUSR2)
-            self.wait(0.2)
+            size = -1
+            for _ in range(100):  # as short as can be: it may be filling the disk meanwhile
+                before, size = size, size_of(trace)
+                if size == before > 0 or self.wait(0.005):
+                    break
         self.end()
         self.wait(5)
 
     def end(self) -> None:
         """Kill whatever of the process group still runs."""
-        if hasattr(os, "killpg"):
+        if hasattr(os, "killpg") and self.pid:
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
 
@@ -135,10 +135,9 @@ class Forked(Process):
                 if not data:
                     raise ConnectionResetError
                 self._text += data
-        except OSError:
+            self.pid = int(self._text.split()[1])
+        except OSError:  # the server died; `wait` will say that there is nothing to wait for
             self._socket.close()
-            raise LivecellError("the fork server died", todo="run the build again") from None
-        self.pid = int(self._text.split()[1])
 
     def wait(self, seconds: float) -> bool:
         """As in `Process`."""
@@ -185,6 +184,14 @@ class Spawned(Process):
         """As in `Process`."""
         super().end()
         self._process.kill()
+
+
+def size_of(file: Path) -> int:
+    """Size of the file in bytes; 0 where there is none."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def explain_death(

@@ -75,7 +75,8 @@ def _output(output: Output, language: str, alt: str) -> str:
         return _text("error", "\n".join(output["traceback"]), language)
     data = output["data"]
     if "text/html" in data:
-        return _frame("html", data["text/html"], language)
+        html_text = data.get(f"text/html;lang={language}", data["text/html"])
+        return _frame("html", html_text, language)
     if not alt:
         raise LivecellError(
             "the cell draws a figure, and the fence does not say what it shows",

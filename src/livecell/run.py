@@ -20,7 +20,7 @@ from typing import Any
 
 from livecell import cells
 from livecell.errors import LivecellError, nearest
-from livecell.process import Ending, Forked, Process, Spawned, Zygotes, explain_death
+from livecell.process import Ending, Forked, Process, Spawned, Zygotes, explain_death, size_of
 from livecell.results import CellResult, Result
 from livecell.settings import Settings
 from livecell.store import Store, digest
@@ -63,10 +63,14 @@ class Runner:
 
     def start(self, stems: Iterable[str]) -> None:
         """Begin to run those of the snippets that changed, or failed, since the last call."""
-        for stem in stems:
-            known = self._futures.get(stem)
-            if known is None or not self._is_current(stem, *known):
-                self._submit(stem)
+        todo = [s for s in stems if s not in self._futures or not self._is_current(s)]
+        for stem in sorted(todo, key=self._stage):
+            self._submit(stem)
+
+    def warm_up(self) -> None:
+        """Start the fork servers before a snippet needs them."""
+        if self._fork:
+            self._pool.submit(self._servers)
 
     def result(self, stem: str) -> Result:
         """The result of a snippet, as of the last `start`; waits for it if need be.
@@ -93,10 +97,7 @@ class Runner:
     def close(self) -> None:
         """Stop what runs, and the fork servers."""
         self._closed.set()  # what runs is killed, what waits is not begun
-        with self._lock:
-            if self._zygotes is not None:
-                self._zygotes.close()
-                self._zygotes = None
+        self._discard(self._zygotes)
         self._pool.shutdown(wait=True)
 
     def __enter__(self) -> Runner:
@@ -121,7 +122,15 @@ class Runner:
         else:
             self._pool.submit(self._work, stem, path, future)
 
-    def _is_current(self, stem: str, stamp: str, future: Future[Result]) -> bool:
+    def _stage(self, stem: str) -> int:
+        """The stage it waits for: a snippet whose modules load late must not hold up the others."""
+        try:
+            return self.settings.stage(self.settings.snippet(stem).read_text(errors="replace"))
+        except OSError:
+            return 0
+
+    def _is_current(self, stem: str) -> bool:
+        stamp, future = self._futures[stem]
         if stamp != self._stamp(self.settings.snippet(stem)):
             return False
         if not future.done():
@@ -180,19 +189,11 @@ class Runner:
             "root": str(self.settings.root),
             "source": text,
             "cells": [vars(cell) for cell in parts],
+            "languages": list(self.settings.languages),
             "memory_mb": self.settings.memory_mb,
             "output_kb": self.settings.output_kb,
         }
-        home = self._servers().folder if self._fork else None
-        folder = Path(tempfile.mkdtemp(prefix="livecell-run-", dir=home)).resolve()
-        try:
-            (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-            ending = self._watch(self._launch(folder, text), folder)
-            answer = None if ending.killed_for else _answer(folder)
-            if answer is None:
-                raise explain_death(ending, folder, path, parts, self.settings)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        answer = self._ask(request, path, parts)
         if answer["error"] is not None:
             raise LivecellError(**{"file": path} | answer["error"])
         result = Result(
@@ -206,21 +207,40 @@ class Runner:
         self.store.save(self._key(stem, source), result)
         return result
 
-    def _launch(self, folder: Path, source: str) -> Process:
-        if not self._fork:
-            return Spawned(folder, self.settings)
-        return Forked(folder, self._servers().address(source))
+    def _ask(self, request: dict[str, Any], path: Path, parts: list[cells.Cell]) -> dict[str, Any]:
+        """Start a fresh process for the request; its answer."""
+        servers = self._servers() if self._fork else None
+        home = servers.folder if servers else None
+        folder = Path(tempfile.mkdtemp(prefix="livecell-run-", dir=home)).resolve()
+        try:
+            (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
+            if servers:
+                ending = self._watch(Forked(folder, servers.address(request["source"])), folder)
+            else:
+                ending = self._watch(Spawned(folder, self.settings), folder)
+            answer = None if ending.killed_for else _answer(folder)
+            if answer is not None:
+                return answer
+            error = explain_death(ending, folder, path, parts, self.settings)
+            if ending.status is None and not ending.killed_for:
+                self._discard(servers)  # the next run gets new ones
+            raise error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _servers(self) -> Zygotes:
         with self._lock:
             if self._closed.is_set():
                 raise LivecellError("the build was stopped")
-            if self._zygotes is not None and not self._zygotes.alive:
-                self._zygotes.close()
-                self._zygotes = None
             if self._zygotes is None:
                 self._zygotes = Zygotes(self.settings)
             return self._zygotes
+
+    def _discard(self, servers: Zygotes | None) -> None:
+        with self._lock:
+            if servers is not None and servers is self._zygotes:
+                servers.close()
+                self._zygotes = None
 
     def _watch(self, process: Process, folder: Path) -> Ending:
         """Wait for the process to end; end it when it breaks a limit."""
@@ -228,7 +248,7 @@ class Runner:
         deadline = time.monotonic() + self.settings.seconds
         reason = ""
         while not process.wait(POLL):
-            printed = sum(_size(folder / name) for name in ("stdout.txt", "stderr.txt"))
+            printed = sum(size_of(folder / name) for name in ("stdout.txt", "stderr.txt"))
             if printed > 2 * limit:  # the worker itself stops at the limit, and says it better
                 reason = "output"
             elif time.monotonic() > deadline:
@@ -236,7 +256,7 @@ class Runner:
             elif self._closed.is_set():
                 reason = "stop"
             if reason:
-                process.kill()
+                process.kill(folder / "trace")
                 break
         process.end()
         return Ending(process.status, reason)
@@ -248,13 +268,6 @@ def _answer(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return answer
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 @functools.cache

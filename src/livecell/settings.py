@@ -118,6 +118,11 @@ class Settings:
         """How many snippets run at a time."""
         return self.jobs or os.cpu_count() or 1
 
+    def stage(self, source: str) -> int:
+        """Number of the stage of preloaded modules that suits a snippet with this source."""
+        suits = (i for i, stage in enumerate(self.preload) if re.search(stage.when, source))
+        return max(suits, default=0)
+
     def snippet(self, stem: str) -> Path:
         """The file of the snippet called `stem`, such as `errors/leaf`."""
         return self.snippets / f"{stem}.py"

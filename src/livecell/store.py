@@ -100,5 +100,5 @@ def _read(path: Path) -> Result | None:
         if head.decode() != f"{FORMAT} {digest(body)}":
             return None
         return Result.from_dict(json.loads(body))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None

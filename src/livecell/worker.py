@@ -32,7 +32,8 @@ from livecell.capture import Capture, NothingToRead, OutputLimit
 from livecell.results import Output
 
 OUTPUT_LIMIT: dict[str, Any] = {"todo": "print less, or raise `output_kb` in [tool.livecell]"}
-RESERVE = 64 * 2**20  # bytes kept from the snippet, to write an answer when it took all the others
+NO_MEMORY = ("can't allocate memory", "can't start new thread")  # as libtorch and Python put it
+RESERVE = 64 * 2**20  # bytes kept from the snippet: room for the answer when it took all others
 THREAD_GRACE = 2.0  # seconds that a thread may still run after the last cell
 
 ENVIRONMENT = {
@@ -135,8 +136,11 @@ def kill_children(keep: Container[int] = ()) -> int:
 
 
 def _children() -> list[int]:
-    listings = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for listing in listings for pid in listing.read_text().split()]
+    pids: list[int] = []
+    for listing in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread may end while we look
+            pids += map(int, listing.read_text().split())
+    return pids
 
 
 class Run:
@@ -147,12 +151,13 @@ class Run:
         self.root: str = request["root"]
         self.stem: str = request["stem"]
         self.source: str = request["source"]
+        self.languages: list[str] = request["languages"]
         self.cells: list[dict[str, Any]] = request["cells"]
         self.folder = folder
         self.capture = capture
         self.opened: set[str] = set()
         self.pid = os.getpid()
-        self.reserve: bytes | bytearray = b""
+        self.reserve = b""
 
     def run(self) -> dict[str, Any]:
         """Run every cell; the answer has the cells run so far and the error, if any."""
@@ -205,6 +210,8 @@ class Run:
             writes = os.O_WRONLY | os.O_TRUNC | os.O_CREAT
             if not args[2] & writes:
                 self.opened.add(os.path.abspath(os.fsdecode(args[0])))
+        elif event in ("subprocess.Popen", "os.system", "os.posix_spawn", "os.fork"):
+            self.capture.sync()
 
     def _reads(self) -> set[str]:
         """Files of the project that the run depends on: local modules, and what it opened."""
@@ -230,7 +237,7 @@ class Run:
         self.capture.label = re.sub(r"\W+", "-", f"{self.stem}-{cell['name']}")
         caught: BaseException | None = None
         with contextlib.suppress(MemoryError):
-            self.reserve = bytearray(RESERVE)
+            self.reserve = bytes(RESERVE)  # not bytearray: that would touch every page
         try:
             self._show(_execute(body, self.path, flags, namespace))
         except BaseException as error:
@@ -252,7 +259,7 @@ class Run:
             from livecell import figures
 
             figures.show()
-        if bundle := rich(value):
+        if bundle := rich(value, self.languages):
             self.capture.display({mime: self._mask(text) for mime, text in bundle.items()})
 
     def _judge(
@@ -294,7 +301,7 @@ class Run:
         else:
             problem = ": ".join([f"the cell raised {name}", *message.splitlines()[:1]])
             todo = f'mend the code; if the error is the lesson, say raises="{name}" in the header'
-            if isinstance(caught, MemoryError) or "can't allocate memory" in message:
+            if isinstance(caught, MemoryError) or any(hint in message for hint in NO_MEMORY):
                 todo = "it met the memory limit (`memory_mb`): use less, or raise the limit"
         raise SnippetFailed(
             problem,
@@ -364,10 +371,11 @@ def mask(text: str, root: str, cwd: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no text
 
 
-def rich(value: object) -> dict[str, str]:
+def rich(value: object, languages: list[str]) -> dict[str, str]:
     """The representations of a cell's last value that a page can show, by MIME type.
 
-    A plain program prints nothing for it, so a value that has only a repr shows nothing.
+    A plain program prints nothing for it, so a value that has only a repr shows nothing. One
+    that has words of its own may offer `_livecell_html_(language)` beside `_repr_html_()`.
     """
     if value is None or isinstance(value, type):
         return {}
@@ -377,6 +385,9 @@ def rich(value: object) -> dict[str, str]:
         text = function() if callable(function) else None
         if text and isinstance(text, str):  # an object may answer to any name with anything
             bundle[mime] = text
+    translated = getattr(value, "_livecell_html_", None)
+    for language in languages if "text/html" in bundle and callable(translated) else ():
+        bundle[f"text/html;lang={language}"] = translated(language)
     return bundle | {"text/plain": repr(value)} if bundle else {}
 
 

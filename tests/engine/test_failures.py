@@ -161,7 +161,7 @@ FAILING: dict[str, tuple[str, int | None, str, str, str]] = {
         "print less",
     ),
     "print_in_a_bare_except": (
-        "# %% a\nfor i in range(9999):\n    try:\n        print('x' * 99)\n    except:\n        pass\n",
+        "# %% a\nfor i in range(9999):\n    try: print('x' * 99)\n    except: pass\n",
         5,
         "a",
         "printed more than 20 KiB",
@@ -196,6 +196,10 @@ FAILING: dict[str, tuple[str, int | None, str, str, str]] = {
         "printed more than 20 KiB",
         "print less",
     ),
+}
+
+# These run with a small memory limit.
+GREEDY: dict[str, tuple[str, int | None, str, str, str]] = {
     "one_big_object": (
         "# %% a\nx = bytearray(10**12)\n",
         5,
@@ -211,7 +215,7 @@ FAILING: dict[str, tuple[str, int | None, str, str, str]] = {
         "memory limit (`memory_mb`)",
     ),
     "memory_in_small_steps": (
-        "# %% a\nx = []\nwhile True:\n    x.append(bytearray(99))\n",
+        "# %% a\nx = []\nwhile True:\n    x.append(bytearray(999))\n",
         None,  # not even a traceback has room
         "a",
         "MemoryError",
@@ -236,10 +240,16 @@ HARMLESS = {
     "closed_output": "# %% a\nimport os\nprint('good')\nos.close(1)\n",
     "answers_to_any_name": "# %% a\nclass A:\n    def __getattr__(self, name): return lambda: 3\n"
     "print('good')\nA()\n",
-    "caught_memory": "# %% a\nx = []\ntry:\n    while True: x.append(bytearray(9999))\n"
-    "except MemoryError:\n    print('good')\n",
     "deleted_folder": "# %% a\nimport os\nos.rmdir(os.getcwd())\nprint('good')\n",
 }
+MODEST = """\
+# %% a
+x = []
+try:
+    while True: x.append(bytearray(9999))
+except MemoryError:
+    print('good')
+"""
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["fork", "spawn"])
@@ -247,22 +257,27 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     # Spaces and Chinese in the path: neither the crash report nor the masking may stumble.
     root = tmp_path_factory.mktemp("failures") / "项目 one"
     snippets = HARMLESS | {name: FIRST + bad[0] for name, bad in FAILING.items()}
-    project = Project.make(root, snippets, output_kb=20, memory_mb=150)
+    project = Project.make(root, snippets, output_kb=20)
     project.write("_broken", "x = = 1\n")
     found = project.outcomes(fork=request.param)
-    stored = len(project.entries())
-    assert stored == len(HARMLESS), "exactly the good results are stored"
-    return found
+    greedy = {name: FIRST + bad[0] for name, bad in GREEDY.items()} | {"modest": MODEST}
+    small = Project.make(root / "small", greedy, memory_mb=40).outcomes(fork=request.param)
+    assert cell(small.pop("modest"), "a").text() == "good\n"
+    assert found.keys().isdisjoint(small)
+    good = {stem for stem, outcome in found.items() if isinstance(outcome, Result)}
+    assert good == set(HARMLESS)
+    assert len(project.entries()) == len(HARMLESS), "exactly the good results are stored"
+    return found | small
 
 
-@pytest.mark.parametrize("name", FAILING)
+@pytest.mark.parametrize("name", FAILING | GREEDY)
 def test_a_failing_run_says_where_and_why(name: str, outcomes: Outcomes) -> None:
-    _, line, cell_name, problem, rest = FAILING[name]
+    _, line, cell_name, problem, rest = (FAILING | GREEDY)[name]
     error = failure(outcomes[name])
     assert problem in error.problem
     assert error.cell == cell_name
     assert error.line == line or line is None
-    assert str(error.file).endswith(f"项目 one/snippets/{name}.py")
+    assert str(error.file).endswith(f"/snippets/{name}.py")
     assert rest in str(error)
     assert "livecell/" not in (error.details or ""), "our own frames are no help to an author"
 

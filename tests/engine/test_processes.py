@@ -45,7 +45,7 @@ ENDINGS = {
     "raises": "1 / 0",
     "exits": "os._exit(3)",
     "crashes": "import ctypes; ctypes.string_at(0)",
-    "hangs": "while True: pass",
+    "hangs": "time.sleep(99)",
 }
 LEAVERS = {
     f"{kind}_{ending}": f"# %% a\n{code}\n# %% b\n{end}\npass\n"
@@ -59,11 +59,11 @@ LOOPS = {
     "    except BaseException: pass\n",
     "deaf": "# %% a\nimport signal, time\n# %% b\nfor s in range(1, 65):\n"
     "    if s not in (9, 12, 19, 32, 33): signal.signal(s, signal.SIG_IGN)\ntime.sleep(99)\n",
-    "waiting": "# %% a\nimport subprocess\n# %% b\nprint('waiting')\nsubprocess.run(['sleep', '99'])\n",
-    "called": "# %% a\ndef f():\n    while True:\n        pass\n# %% b\nf()\n",
+    "waiting": "# %% a\nimport subprocess\n# %% b\nx = 1\nsubprocess.run(['sleep', '99'])\n",
+    "called": "# %% a\nimport time\ndef f():\n    x = 1\n    time.sleep(99)\n# %% b\nf()\n",
 }
 LOOP_LINES = {"busy": (5, 6), "sleeping": (6,), "stubborn": (5,), "deaf": (6,), "waiting": (5,)}
-LOOP_LINES["called"] = (3, 4)
+LOOP_LINES["called"] = (5,)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_nothing_survives_the_snippet(
     error = failure(outcomes[name])
     pid = int(project.settings.snippet(name).with_suffix(".pid").read_text())
     assert not is_alive(pid)
-    kind, _, ending = name.rpartition("_")
+    ending = name.rpartition("_")[2]
     problem = {
         "ends": "1 child process(es) still running after the last cell",
         "raises": "the cell raised ZeroDivisionError: division by zero",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.pages.corpus import NASTY, shown
-from tests.pages.rendering import cell, error, render, site, stream
+from tests.pages.rendering import cell, converter, error, parse, render, site, stream
 
 from livecell import CellResult
 from livecell.comments import select
@@ -122,6 +122,13 @@ def test_a_value_is_exact_wherever_it_stands(markdown: str, text: str) -> None:
 def test_a_value_without_a_label_is_all_that_was_printed(text: str) -> None:
     site(cell("a", stream(text + "\n")))
     assert render("`#!live s:a`").one("code").text == shown(text)
+
+
+def test_a_value_in_a_heading_is_exact_in_the_table_of_contents_too() -> None:
+    site(cell("a", stream("x = <b>&amp;</b> \x02amp\x03 `y`\n")))
+    render("## Heading `#!live s:a x` {#here}")
+    (entry,) = converter().toc_tokens  # type: ignore[attr-defined]
+    assert parse(entry["name"]).text == "Heading <b>&amp;</b> ␂amp␃ `y`"
 
 
 def test_outputs_stand_in_the_order_in_which_they_were_made() -> None:

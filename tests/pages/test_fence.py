@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.pages.rendering import Element, cell, display, error, render, site, stream
 
-from livecell import LivecellError, fence
+from livecell import LivecellError, Runner, Settings, fence
 
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="1"><path d="M0 0"/></svg>'
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="1"><svg><path d="M0 0"/></svg></svg>'
 LEAVES = cell("leaves", stream("True\n"), source="# zh: 叶子\n# en: a leaf\nprint(True)")
 BACKWARD = cell("backward", stream("w.grad = 2\n"), source="z.backward()")
 PLOT = cell("plot", display(svg=SVG), source="plot()")
@@ -133,10 +134,11 @@ def test_a_cell_inside_what_markdown_exec_prints() -> None:
 def test_a_figure_says_what_it_shows(alt: str) -> None:
     site(PLOT)
     figure = render(fenced("s:plot", f'alt="{alt}"')).one(css="lc-figure")
-    svg = figure.one("svg")
-    assert svg.attributes["aria-label"] == alt
-    assert svg.attributes["role"] == "img"
-    assert svg.all("path") != []
+    outer, inner = figure.all("svg")
+    assert outer.attributes["aria-label"] == alt
+    assert outer.attributes["role"] == "img"
+    assert inner.attributes == {}
+    assert len(inner.all("path")) == 1
 
 
 def test_a_figure_without_alt_is_refused() -> None:
@@ -242,3 +244,16 @@ def test_a_defect_of_ours_stops_the_page() -> None:
     site(LEAVES).result = lambda stem: 1 / 0  # type: ignore[assignment, return-value]
     with pytest.raises(fence.Stop, match=r"livecell itself failed.*ZeroDivisionError"):
         render(fenced("s:leaves"))
+
+
+def test_a_generator_that_sets_no_site_gets_a_runner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "snippets").mkdir()
+    (tmp_path / "snippets" / "s.py").write_text("# %% a\nprint('x =', 6 * 7)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with closing(Runner(Settings.load())) as runner:
+        monkeypatch.setattr(fence, "Runner", lambda settings: runner)
+        page = render(fenced("s:a") + "\n`#!live s:a x`\n")
+    assert page.one("samp").text == "x = 42\n"
+    assert page.all("code")[1].text == "42"

@@ -75,7 +75,7 @@ def test_a_site_in_one_language_has_no_twins(tmp_path: Path) -> None:
         ("!!! note", "??? note", 8, "box ??? note", "box !!! note"),
         ("plot.svg", "plan.svg", 12, "image plan.svg", "image plot.svg"),
         ("![Title](plot.svg)\n", "", 13, "heading ###", "image plot.svg"),
-        ("### Sub\n", "", 16, "cell s:two", "heading ###, as in docs/zh/page.md:14"),
+        ("### Sub\n", "", 15, "cell s:two", "heading ###, as in docs/zh/page.md:14"),
         ('\n```python exec="on" cell="s:two"\n```', "", None, "nothing more", "cell s:two"),
         ("# Title\n", "# Title\n\n## More\n", 3, "heading ##", "heading ## #part"),
     ],
@@ -165,7 +165,7 @@ def test_a_value_alone_does_not_show_a_cell(tmp_path: Path) -> None:
 def test_an_unknown_cell_is_told_with_the_nearest_names(
     reference: str, problem: str, todo: str, tmp_path: Path
 ) -> None:
-    zh, en = (f"{p}\ntext\n`#!live {reference}`\n" for p in (ZH, EN))
+    zh, en = (f"{p}\n`#!live {reference}`\n" for p in (ZH, EN))
     errors = check.static(project(tmp_path, zh, en))
     assert places(errors, tmp_path) == [("docs/zh/page.md", 19), ("docs/en/page.md", 19)]
     assert {(error.problem, error.todo) for error in errors} == {(problem, todo)}

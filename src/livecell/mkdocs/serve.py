@@ -61,6 +61,7 @@ class Rebuild:
         assert plugin.session is not None
         self._session = plugin.session
         self._outcomes = self._session.outcomes()
+        self._session.runner.warm_up()  # so that the first edit of a snippet need not wait
 
     def __call__(self) -> None:
         """Rebuild what changed since the last call."""
