@@ -1,4 +1,4 @@
-"""What all tests share: the option --update, the project's settings, and one run of its snippets."""
+"""What all tests share: the option --update, the settings, and one run of the snippets."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--update", action="store_true", help="approve the snippets' present outputs"
-    )
+    parser.addoption("--update", action="store_true", help="approve the snippets' present outputs")
 
 
 @pytest.fixture(scope="session")

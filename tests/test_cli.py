@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.support.book import Book
 
 from livecell import cli
-from tests.support.book import Book
 
 
 @pytest.fixture

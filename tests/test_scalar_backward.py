@@ -15,23 +15,23 @@ def leaf(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64, requires_grad=True)
 
 
+def grad(tensor: Tensor) -> float | None:
+    return None if tensor.grad is None else tensor.grad.item()
+
+
 def node(tensor: Tensor) -> Any:
     return tensor.grad_fn
 
 
 @given(INTEGERS, INTEGERS, INTEGERS)
-def test_affine_gradient_is_the_one_derived_by_hand(
-    w0: float, x0: float, b0: float
-) -> None:
+def test_affine_gradient_is_the_one_derived_by_hand(w0: float, x0: float, b0: float) -> None:
     w, x, b = leaf(w0), torch.tensor([x0]).double(), leaf(b0)
     (w * x + b).backward()
-    assert (w.grad, x.grad, b.grad) == (x, None, 1)
+    assert [grad(w), grad(x), grad(b)] == [x0, None, 1]
 
 
 def test_affine_gradient_agrees_with_finite_differences() -> None:
-    assert torch.autograd.gradcheck(
-        lambda w, x, b: w * x + b, (leaf(0.7), leaf(2.0), leaf(-1.3))
-    )
+    assert torch.autograd.gradcheck(lambda w, x, b: w * x + b, (leaf(0.7), leaf(2.0), leaf(-1.3)))
 
 
 def test_the_checker_rejects_a_wrong_gradient() -> None:
@@ -44,9 +44,7 @@ def test_the_checker_rejects_a_wrong_gradient() -> None:
 
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("second", [False, True])
-def test_requires_grad_flows_from_inputs_to_outputs_only(
-    first: bool, second: bool
-) -> None:
+def test_requires_grad_flows_from_inputs_to_outputs_only(first: bool, second: bool) -> None:
     a = torch.ones(1, requires_grad=first)
     b = torch.ones(1, requires_grad=second)
     out = a * b
@@ -91,7 +89,7 @@ def test_a_failed_second_pass_is_not_undone() -> None:
     z.backward()
     with pytest.raises(RuntimeError, match="second time"):
         z.backward()
-    assert (w.grad, b.grad) == (2, 2)
+    assert [grad(w), grad(b)] == [2, 2]
 
 
 def test_only_what_the_derivative_needs_is_saved() -> None:
@@ -175,9 +173,7 @@ def test_micro_batches_accumulate_the_gradient_of_the_whole_batch(
 
 
 @given(st.lists(INTEGERS, min_size=1, max_size=12), st.integers(1, 5))
-def test_micro_batches_of_a_mean_need_their_share_as_weight(
-    values: list[float], size: int
-) -> None:
+def test_micro_batches_of_a_mean_need_their_share_as_weight(values: list[float], size: int) -> None:
     data, w = torch.tensor(values).double(), leaf(2.0)
     (whole,) = torch.autograd.grad((w * data).mean(), w)
     for part in data.split(size):

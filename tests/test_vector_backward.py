@@ -171,9 +171,7 @@ def test_copy_slices_is_freed_even_where_no_tensor_is_saved() -> None:
 
 @untimed
 @given(st.lists(size, max_size=2), st.lists(size, max_size=2))
-def test_the_shape_is_that_of_y_followed_by_that_of_x(
-    out: list[int], into: list[int]
-) -> None:
+def test_the_shape_is_that_of_y_followed_by_that_of_x(out: list[int], into: list[int]) -> None:
     x, y = torch.zeros(into), torch.zeros(out)
     A = torch.arange(1.0 * y.numel() * x.numel()).reshape(y.numel(), x.numel())
     for J in (

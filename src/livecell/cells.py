@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,19 @@ class Cell:
     def last_line(self) -> int:
         """Line number of the last line of `source` in the file."""
         return self.line + self.source.count("\n")
+
+
+_parsing = threading.Lock()
+
+
+def syntax_tree(source: str | bytes) -> ast.Module:
+    """What `ast.parse` returns; in CPython 3.11 two threads must not parse at the same time.
+
+    Raises:
+        SyntaxError, ValueError: as `ast.parse` does.
+    """
+    with _parsing:
+        return ast.parse(source)
 
 
 def read(path: Path, languages: tuple[str, ...] = ()) -> list[Cell]:
@@ -221,7 +235,7 @@ def _check_code(text: str, path: Path, cells: list[Cell]) -> None:
             todo="delete the character, or write \\0 in a string",
         )
     try:
-        tree = ast.parse(text, filename=path.name)
+        tree = syntax_tree(text)
     except SyntaxError as error:
         line = error.lineno or 1
         raise LivecellError(

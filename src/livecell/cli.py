@@ -118,9 +118,7 @@ def _new(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _outcomes(
-    options: argparse.Namespace, settings: Settings
-) -> dict[str, Result | LivecellError]:
+def _outcomes(options: argparse.Namespace, settings: Settings) -> dict[str, Result | LivecellError]:
     known = settings.stems()
     for stem in options.stem:
         if stem not in known:

@@ -282,7 +282,7 @@ def versions(source: bytes) -> dict[str, str]:
     """Versions of Python and of the installed packages that the snippet imports itself."""
     found = {"python": platform.python_version()}
     try:
-        tree = ast.parse(source)
+        tree = cells.syntax_tree(source)
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return found  # `cells.parse` says what is wrong
     names: set[str] = set()

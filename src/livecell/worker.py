@@ -386,8 +386,8 @@ def rich(value: object, languages: list[str]) -> dict[str, str]:
         if text and isinstance(text, str):  # an object may answer to any name with anything
             bundle[mime] = text
     translated = getattr(value, "_livecell_html_", None)
-    for language in languages if "text/html" in bundle and callable(translated) else ():
-        bundle[f"text/html;lang={language}"] = translated(language)
+    if "text/html" in bundle and callable(translated):
+        bundle |= {f"text/html;lang={language}": translated(language) for language in languages}
     return bundle | {"text/plain": repr(value)} if bundle else {}
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from engine.project import Project
+from tests.engine.project import Project
 
 MakeProject = Callable[..., Project]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
+from tests.engine.project import Project, cell, failure
 
-from engine.project import Project, cell, failure
 from livecell import LivecellError, Result
 
 Outcomes = dict[str, Result | LivecellError]

@@ -6,8 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from tests.engine.project import Project, cell
 
-from engine.project import Project, cell
 from livecell import LivecellError, Result
 
 Outcomes = dict[str, Result | LivecellError]

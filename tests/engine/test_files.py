@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.conftest import MakeProject
+from tests.engine.project import failure
 
-from engine.conftest import MakeProject
-from engine.project import failure
 from livecell import LivecellError, cells
 
 # name: (content, line, cell, part of the problem, part of the rest of the message)

@@ -7,9 +7,9 @@ import platform
 
 import numpy
 import pytest
+from tests.engine.conftest import MakeProject
+from tests.engine.project import cell
 
-from engine.conftest import MakeProject
-from engine.project import cell
 from livecell import LivecellError, Result, Runner
 
 LEAK = """\

@@ -15,8 +15,8 @@ from textwrap import dedent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.engine.project import Project, cell
 
-from engine.project import Project, cell
 from livecell import CellResult, LivecellError, Result, Runner
 from livecell.worker import environment, mask
 

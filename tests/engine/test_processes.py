@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.engine.conftest import MakeProject
+from tests.engine.project import Project, cell, failure, is_alive
 
-from engine.conftest import MakeProject
-from engine.project import Project, cell, failure, is_alive
 from livecell import LivecellError, Result, Runner
 
 # Each leaves a process behind that has left its process group, and notes its number.

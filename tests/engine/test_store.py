@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.engine.conftest import MakeProject
+from tests.engine.project import Project, cell, failure
 
-from engine.conftest import MakeProject
-from engine.project import Project, cell, failure
 from livecell import LivecellError, Result, Runner, store
 from livecell.store import write_atomically
 
