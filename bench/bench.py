@@ -51,6 +51,7 @@ def main() -> None:
         left = processes.end_descendants()
         if left:
             print(f"{left} process(es) were left behind, and have been ended")
+        facts["load at the end"] = report.load()
         rows = report_rows(notes, only, options.chapters, sizes(options.quick))
         print("\n" + report.table(rows) + "\n")
         print("; ".join(f"{name} {value}" for name, value in facts.items()))

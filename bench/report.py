@@ -61,13 +61,14 @@ def growth(sizes: tuple[int, ...], seconds: list[list[float]]) -> Row:
         return Row(what, "–", "–", None, "linear or better", None)
     (a, t), (b, u), (c, v) = known
     early, late = (u - t) / (b - a), (v - u) / (c - b)
+    ratio = late / early if early > 0 else None  # not positive: the noise was larger than the cost
     return Row(
         what,
         f"{late:.3f} ({b} → {c})",
         f"{early:.3f} ({a} → {b})",
-        late / early,
+        ratio,
         f"linear or better: ≤ {NOISE}",
-        late / early <= NOISE,
+        None if ratio is None else ratio <= NOISE,
     )
 
 
@@ -86,7 +87,7 @@ def facts() -> dict[str, str]:
     found = {
         "cores": str(os.cpu_count()),
         "processor": _processor(),
-        "load at the start": f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "?",
+        "load at the start": load(),
         "python": platform.python_version(),
     }
     for name in PACKAGES:
@@ -95,6 +96,11 @@ def facts() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def load() -> str:
+    """How many processes wanted a core in the last minute: more than our own is noise."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def _processor() -> str:

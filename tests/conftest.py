@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from livecell import Runner, Settings
 
 ROOT = Path(__file__).parents[1]
+
+# A slow machine is no failure; and CI must not find today what it did not find yesterday.
+hypothesis.settings.register_profile(
+    "project", deadline=None, derandomize=bool(os.environ.get("CI"))
+)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from livecell import Result, Runner, Settings, transcript, worker
+from livecell import Result, Runner, Settings, present, transcript
+from livecell.environment import environment
 
 STEMS = Settings.load().stems()
 
@@ -60,17 +61,17 @@ def test_a_plain_run_prints_what_the_page_shows(
 ) -> None:
     result = runner.result(stem)
     path = settings.snippet(stem)
-    environment = {**os.environ, **worker.environment(settings.threads), "MPLBACKEND": "agg"}
-    del environment["PYTHONHASHSEED"]  # a plain run has another one every time
+    variables = {**os.environ, **environment(settings.threads), "MPLBACKEND": "agg"}
+    del variables["PYTHONHASHSEED"]  # a plain run has another one every time
     done = subprocess.run(
-        [sys.executable, str(path)], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(path)], env=variables, capture_output=True, text=True, check=False
     )
     before_error = itertools.takewhile(lambda cell: not cell.raises, result.cells)
     shown = list(before_error)
     failing = result.cells[len(shown)] if len(shown) < len(result.cells) else None
     expected = "".join(cell.text() for cell in [*shown, *([failing] if failing else [])])
     if not any(cell.volatile for cell in shown):
-        assert worker.mask(done.stdout, str(settings.root), os.getcwd()) == expected
+        assert present.mask(done.stdout, str(settings.root), os.getcwd()) == expected
     if failing:
         assert done.returncode == 1
         assert failing.error is not None

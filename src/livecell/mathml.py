@@ -52,6 +52,9 @@ def to_mathml(tex: str, display: str) -> str:
             found=tex,
             todo=f"mend the formula; the converter says: {troubles[0]}",
         )
+    for element in math.iter(MATHML + "mo"):
+        if element.text == "∂":
+            element.tag = MATHML + "mi"  # ∂ belongs to its variable; as an operator it stands apart
     _space_functions(math)
     _group_matrices(math)
     return ET.tostring(math, encoding="unicode")

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from livecell.cells import Cell
+from livecell.environment import environment
 from livecell.errors import LivecellError, relative
 from livecell.settings import Settings
-from livecell.worker import environment
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from pathlib import Path
 
 import pygments
 from pygments import highlight
@@ -14,6 +15,7 @@ from livecell.comments import select
 from livecell.errors import LivecellError
 from livecell.memo import Memo
 from livecell.results import CellResult, Output
+from livecell.store import digest
 from livecell.words import word
 
 CONTROL = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
@@ -23,6 +25,9 @@ CONTROL |= {0x7F: "␡"} | {code: f"\\x{code:02x}" for code in range(0x80, 0xA0)
 
 memo = Memo()
 """Remembers highlighted code; whoever renders a site may put one here that lasts."""
+
+
+_OWN = digest(Path(__file__).read_bytes())  # how we highlight is part of what is remembered
 
 
 def visible(text: str) -> str:
@@ -41,7 +46,7 @@ def source(cell: CellResult, language: str, languages: tuple[str, ...]) -> str:
 
 
 def _highlight(code: str) -> str:
-    return str(memo.get((code, pygments.__version__), lambda: _highlight_now(code)))
+    return str(memo.get((code, pygments.__version__, _OWN), lambda: _highlight_now(code)))
 
 
 def _highlight_now(code: str) -> str:
@@ -75,8 +80,8 @@ def _output(output: Output, language: str, alt: str) -> str:
         return _text("error", "\n".join(output["traceback"]), language)
     data = output["data"]
     if "text/html" in data:
-        html_text = data.get(f"text/html;lang={language}", data["text/html"])
-        return _frame("html", html_text, language)
+        body = data.get(f"text/html;lang={language}", data["text/html"])
+        return _frame("html", f'<div class="lc-scroll" tabindex="0">{body}</div>', language)
     if not alt:
         raise LivecellError(
             "the cell draws a figure, and the fence does not say what it shows",

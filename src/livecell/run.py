@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import functools
-import importlib.metadata
 import json
 import os
 import platform
@@ -24,7 +22,19 @@ from livecell.process import Ending, Forked, Process, Spawned, Zygotes, explain_
 from livecell.results import CellResult, Result
 from livecell.settings import Settings
 from livecell.store import Store, digest
+from livecell.versions import versions
 
+ENGINE = (
+    "capture.py",
+    "cells.py",
+    "comments.py",
+    "environment.py",
+    "figures.py",
+    "limits.py",
+    "matplotlibrc",
+    "present.py",
+    "worker.py",
+)
 POLL = 0.02  # seconds between two looks at a running snippet's output size and age
 HAS_FORK = hasattr(os, "fork") and sys.platform != "darwin"  # Apple's libraries die in a fork
 
@@ -274,35 +284,4 @@ def _answer(folder: Path) -> dict[str, Any] | None:
 def _engine() -> str:
     """A hash of the code that decides what a result looks like."""
     here = Path(__file__).parent
-    names = ("cells.py", "comments.py", "worker.py", "capture.py", "figures.py", "matplotlibrc")
-    return digest(*[(here / name).read_bytes() for name in names])
-
-
-def versions(source: bytes) -> dict[str, str]:
-    """Versions of Python and of the installed packages that the snippet imports itself."""
-    found = {"python": platform.python_version()}
-    try:
-        tree = cells.syntax_tree(source)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        return found  # `cells.parse` says what is wrong
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    for name in sorted(names - set(sys.stdlib_module_names)):
-        if version := _version(name):
-            found[name] = version
-    return found
-
-
-@functools.cache
-def _version(module: str) -> str | None:
-    try:
-        return importlib.metadata.version(module)
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    for name in importlib.metadata.packages_distributions().get(module, ()):
-        return importlib.metadata.version(name)
-    return None
+    return digest(*[(here / name).read_bytes() for name in ENGINE])

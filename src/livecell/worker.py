@@ -11,7 +11,6 @@ import __future__
 import ast
 import builtins
 import contextlib
-import ctypes
 import faulthandler
 import json
 import linecache
@@ -19,54 +18,21 @@ import os
 import re
 import signal
 import sys
-import sysconfig
 import threading
 import time
 import traceback
 import types
-from collections.abc import Container
 from pathlib import Path
 from typing import Any, NoReturn
 
 from livecell.capture import Capture, NothingToRead, OutputLimit
+from livecell.limits import RESERVE, adopt_orphans, kill_children, limit_memory, peak_mb
+from livecell.present import keep_frames, mask, rich
 from livecell.results import Output
 
 OUTPUT_LIMIT: dict[str, Any] = {"todo": "print less, or raise `output_kb` in [tool.livecell]"}
 NO_MEMORY = ("can't allocate memory", "can't start new thread")  # as libtorch and Python put it
-RESERVE = 64 * 2**20  # bytes kept from the snippet: room for the answer when it took all others
 THREAD_GRACE = 2.0  # seconds that a thread may still run after the last cell
-
-ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
-    "PYTHONUTF8": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "MATPLOTLIBRC": str(Path(__file__).with_name("matplotlibrc")),
-    "COLUMNS": "80",
-    "NO_COLOR": "1",
-    "TERM": "dumb",
-    "LANG": "C.UTF-8",
-    "LC_ALL": "C.UTF-8",
-    "TZ": "UTC",
-    "CUDA_VISIBLE_DEVICES": "",
-}
-"""What every snippet sees, so that its output does not depend on who builds the site."""
-PASSED_ON = (
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "LD_LIBRARY_PATH",
-    "SYSTEMROOT",
-    "TEMP",
-    "TMP",
-    "VIRTUAL_ENV",
-)
-
-
-def environment(threads: int) -> dict[str, str]:
-    """The environment of every snippet; the builder's own secrets are not in it."""
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    numeric = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return kept | ENVIRONMENT | numeric
 
 
 class SnippetFailed(Exception):
@@ -95,52 +61,6 @@ def main(folder: Path) -> None:
     part = folder / "answer.part"
     part.write_text(json.dumps(answer, ensure_ascii=False), encoding="utf-8")
     part.rename(folder / "answer.json")
-
-
-def limit_memory(megabytes: int) -> None:
-    """Let this process map `megabytes` MiB more than it does now (Linux only)."""
-    try:
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-    except (ImportError, OSError):
-        return
-    limit = pages * resource.getpagesize() + megabytes * 2**20 + RESERVE
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def adopt_orphans() -> None:
-    """Become the parent of every process that a descendant leaves behind (Linux only)."""
-    if sys.platform == "linux":
-        pr_set_child_subreaper = 36
-        ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
-
-
-def kill_children(keep: Container[int] = ()) -> int:
-    """Kill the processes below this one that still run; how many there were (Linux only)."""
-    killed = 0
-    for _ in range(100):  # killing a parent hands us its children
-        alive = 0
-        for pid in _children():
-            if pid in keep:
-                continue
-            with contextlib.suppress(OSError):
-                if ") Z " not in Path(f"/proc/{pid}/stat").read_text():
-                    os.kill(pid, signal.SIGKILL)
-                    alive += 1
-                os.waitpid(pid, 0)
-        killed += alive
-        if not alive:
-            break
-    return killed
-
-
-def _children() -> list[int]:
-    pids: list[int] = []
-    for listing in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # the thread may end while we look
-            pids += map(int, listing.read_text().split())
-    return pids
 
 
 class Run:
@@ -187,7 +107,7 @@ class Run:
             "cells": done,
             "error": error,
             "seconds": time.perf_counter() - started,
-            "peak_mb": _peak_mb(),
+            "peak_mb": peak_mb(),
             "reads": sorted(self._reads()),
         }
 
@@ -314,7 +234,7 @@ class Run:
     def _traceback(self, error: BaseException) -> tuple[list[str], int | None]:
         """The traceback's lines and the line number in the snippet, the author's frames only."""
         report = traceback.TracebackException.from_exception(error, compact=True)
-        own = _keep_frames(report, os.path.dirname(self.path))
+        own = keep_frames(report, os.path.dirname(self.path))
         line = next((f.lineno for f in reversed(own) if f.filename == self.path), None)
         if isinstance(error, SyntaxError) and error.filename == self.path:
             line = error.lineno  # what the compiler found, not the parser: `return` by itself, say
@@ -356,41 +276,6 @@ class Run:
         return mask(text, self.root, str(self.folder / "cwd"))
 
 
-def mask(text: str, root: str, cwd: str) -> str:
-    """`text` without what differs from machine to machine: memory addresses and folders."""
-    text = re.sub(r"\bat 0x[0-9a-fA-F]{6,16}\b", "at 0x…", text)
-    for folder, name in (
-        (cwd, ""),
-        (sysconfig.get_paths()["purelib"], "site-packages/"),
-        (sysconfig.get_paths()["stdlib"], "python/"),
-        (root, ""),
-    ):
-        whole = rf"(?<![\w.-]){re.escape(folder)}(?![\w-]|\.\w)"  # not a part of a longer name
-        text = re.sub(whole + re.escape(os.sep), name, text)
-        text = re.sub(whole, name.rstrip("/") or ".", text)
-    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no text
-
-
-def rich(value: object, languages: list[str]) -> dict[str, str]:
-    """The representations of a cell's last value that a page can show, by MIME type.
-
-    A plain program prints nothing for it, so a value that has only a repr shows nothing. One
-    that has words of its own may offer `_livecell_html_(language)` beside `_repr_html_()`.
-    """
-    if value is None or isinstance(value, type):
-        return {}
-    bundle: dict[str, str] = {}
-    for method, mime in (("_repr_html_", "text/html"), ("_repr_svg_", "image/svg+xml")):
-        function = getattr(value, method, None)
-        text = function() if callable(function) else None
-        if text and isinstance(text, str):  # an object may answer to any name with anything
-            bundle[mime] = text
-    translated = getattr(value, "_livecell_html_", None)
-    if "text/html" in bundle and callable(translated):
-        bundle |= {f"text/html;lang={language}": translated(language) for language in languages}
-    return bundle | {"text/plain": repr(value)} if bundle else {}
-
-
 def _execute(body: list[ast.stmt], filename: str, flags: int, namespace: dict[str, Any]) -> object:
     """Execute the statements; the value of the last one if it is an expression."""
     last = body[-1] if body and isinstance(body[-1], ast.Expr) else None
@@ -426,25 +311,6 @@ def _future_flags(tree: ast.Module) -> int:
             for alias in node.names:
                 flags |= getattr(__future__, alias.name).compiler_flag
     return flags
-
-
-def _keep_frames(report: traceback.TracebackException, folder: str) -> list[traceback.FrameSummary]:
-    """Drop every frame outside `folder` from the report and its causes; the frames kept."""
-    own = [frame for frame in report.stack if frame.filename.startswith(folder + os.sep)]
-    report.stack[:] = own
-    for other in (report.__cause__, report.__context__, *(report.exceptions or ())):
-        if other is not None:
-            _keep_frames(other, folder)
-    return own
-
-
-def _peak_mb() -> float:
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from livecell import worker
+from livecell import limits, worker
 
 
 def main(folder: Path, stages: list[list[str]]) -> None:
@@ -47,7 +47,7 @@ def serve(address: Path, later: int) -> NoReturn:
         address: the socket to listen on.
         later: process id of the next stage, which is a child of this one, or 0.
     """
-    worker.adopt_orphans()
+    limits.adopt_orphans()
     listener = socket.socket(socket.AF_UNIX)
     part = address.with_suffix(".part")  # clients take the address to mean "listening"
     listener.bind(str(part))
@@ -87,7 +87,7 @@ def serve(address: Path, later: int) -> NoReturn:
                 running[pid] = connection
                 _send(connection, f"pid {pid}\n")
             if 0 in ready and not os.read(0, 4096):
-                worker.kill_children(keep=(later,))
+                limits.kill_children(keep=(later,))
                 shutil.rmtree(address.parent, ignore_errors=True)
                 os._exit(0)  # nothing to clean up, and torch takes a second to unload
 
@@ -98,7 +98,7 @@ def _report(running: dict[int, socket.socket], later: int, address: Path) -> Non
     with contextlib.suppress(ChildProcessError):
         while (child := os.waitpid(-1, os.WNOHANG))[0]:
             ended[child[0]] = os.waitstatus_to_exitcode(child[1])
-    worker.kill_children(keep={*running, later} - ended.keys())  # what they left behind
+    limits.kill_children(keep={*running, later} - ended.keys())  # what they left behind
     if later in ended:
         following = address.with_name(str(int(address.name) + 1))
         following.with_suffix(".failed").touch()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from livecell import LivecellError
@@ -34,6 +34,7 @@ TAGGED = st.tuples(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(PLAIN | TAGGED), st.sampled_from(LANGUAGES))
 def test_a_reader_sees_the_untagged_lines_and_the_own_language(
     parts: list[str | tuple[str, str, str]], language: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.conftest import MakeProject
 from tests.engine.project import failure
@@ -181,6 +181,7 @@ LINES = st.sampled_from(
 BODIES = st.lists(LINES, max_size=6).map(lambda lines: [*lines, "z = 0"])
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(NAMES, BODIES, min_size=1, max_size=5),
     st.integers(0, 3),

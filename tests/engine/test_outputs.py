@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from tests.engine.project import Project, cell
 
 from livecell import CellResult, LivecellError, Result, Runner
-from livecell.worker import environment, mask
+from livecell.environment import environment
+from livecell.present import mask
 
 SNIPPETS = {
     "order": """\

@@ -191,6 +191,24 @@ def test_a_killed_build_leaves_nothing_behind(make: MakeProject, folder: Path) -
     assert not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("entries", [1, 3, 6])
+def test_a_build_killed_at_any_moment_leaves_whole_entries_only(
+    make: MakeProject, folder: Path, entries: int
+) -> None:
+    project = make({f"s{i}": f"# %% a\nprint({i})\n" for i in range(12)})
+    builder = build(project, folder)
+    wait_for(lambda: len(project.entries()) >= entries, f"{entries} entries")
+    builder.kill()
+    builder.communicate()
+    whole = [path for path in project.entries() if path.suffix == ".json"]
+    with Runner(project.settings) as runner:
+        stems = project.settings.stems()
+        runner.start(stems)
+        results = [runner.result(stem) for stem in stems]
+    assert [result.cells[0].text() for result in results] == [f"{s[1:]}\n" for s in stems]
+    assert sum(result.stored for result in results) == len(whole) >= entries
+
+
 def test_two_builds_at_once_share_a_store(make: MakeProject, folder: Path) -> None:
     """Both run each snippet at the same time, and wait for each other while they do."""
     rendezvous = """\

@@ -299,7 +299,7 @@ def test_another_version_of_a_package_is_a_new_run(
     assert not stored(project)
     assert stored(project)
     with monkeypatch.context() as patch:
-        patch.setattr("livecell.run._version", lambda module: "0.0")
+        patch.setattr("livecell.versions._version", lambda module: "0.0")
         assert not stored(project)
     assert stored(project)
 

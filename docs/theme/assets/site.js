@@ -23,7 +23,7 @@ const fits = new ResizeObserver(entries => {
     else target.removeAttribute("tabindex")
   }
 })
-for (const box of document.querySelectorAll(".lc-output pre, div.math")) fits.observe(box)
+for (const box of document.querySelectorAll(".lc-output pre, .lc-scroll, div.math")) fits.observe(box)
 
 // Material's script wraps every copy button in a <nav>: dozens of nameless landmarks on a page.
 document.addEventListener("DOMContentLoaded", () => {

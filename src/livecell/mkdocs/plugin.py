@@ -17,8 +17,8 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import fence, render
-from livecell.errors import LivecellError
+from livecell import check, fence, render
+from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
 from livecell.mkdocs import publish, refresh, reuse, serve, twin
 from livecell.mkdocs.session import Session
@@ -81,6 +81,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             stems = self.session.stems
             if not self.serving:
                 config.site_dir = str(self.session.folder / "site")
+        _check_docs(config, settings)
         fallback = twin.language or next(iter(settings.languages), "en")
         language = str(config.theme.get("language") or fallback)
         fence.site = fence.Site(result, language, settings.languages, lambda: stems)
@@ -173,6 +174,17 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             self.session.close()
             self.session = None
             fence.site = None
+
+
+def _check_docs(config: MkDocsConfig, settings: Settings) -> None:
+    """Refuse a folder of pages that `livecell check` would not look into."""
+    known = check.folders(settings)
+    if Path(config.docs_dir).resolve() not in [folder.resolve() for folder in known]:
+        raise PluginError(
+            f"docs_dir is {relative(config.docs_dir)}, but livecell looks for pages in "
+            f"{' and '.join(map(relative, known))}: set `docs` (and `languages`) in "
+            "[tool.livecell] of pyproject.toml, or change docs_dir"
+        )
 
 
 def _warnings() -> bool:
