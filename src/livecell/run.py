@@ -130,6 +130,8 @@ class Runner:
             future.set_result(found)
             self._tell(stem, found)
         else:
+            if self._fork and not self._closed.is_set():
+                self._servers()  # they take longer to start than anything before the run
             self._pool.submit(self._work, stem, path, future)
 
     def _stage(self, stem: str) -> int:

@@ -138,7 +138,7 @@ class Run:
         paths = set(self.opened)
         for module in list(sys.modules.values()):
             file = getattr(module, "__file__", None)
-            if isinstance(file, str):
+            if isinstance(file, str) and file.startswith(self.root):
                 paths.add(os.path.abspath(file))
         skip = (os.path.dirname(__file__), str(self.folder), sys.prefix)
         return {

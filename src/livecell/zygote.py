@@ -21,6 +21,7 @@ import signal
 import socket
 import sys
 import traceback
+import weakref
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,6 +35,8 @@ def main(folder: Path, stages: list[list[str]]) -> None:
             importlib.import_module(name)
         if "matplotlib.pyplot" in sys.modules:
             importlib.import_module("livecell.figures")
+        for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+            finalizer.atexit = False  # torch's hundreds are ours to run, not every child's
         last = number == len(stages) - 1
         later = 0 if last else os.fork()
         if last or later > 0:

@@ -29,6 +29,9 @@ link: Connection | None = None
 language = ""
 """In a twin's process, the tag that mkdocs.yml has it under."""
 
+_results: dict[str, Result] = {}
+"""In a twin's process, the results asked for in this build."""
+
 
 class Stopped(Exception):
     """The main process gave the build up."""
@@ -146,11 +149,13 @@ def ask(stem: str) -> Result:
         LivecellError: the snippet failed there.
     """
     assert link is not None
+    if stem in _results:
+        return _results[stem]
     link.send(("result", stem))
     kind, content = link.recv()
     if kind == "result":
-        result: Result = content
-        return result
+        _results[stem] = result = content
+        return result  # type: ignore[no-any-return]
     if kind == "failed":
         raise LivecellError(**content)
     raise Stopped
@@ -194,6 +199,7 @@ def _main(
     changed: set[str] = set()
     while True:
         failure = ""
+        _results.clear()
         try:
             if refresher is None or not refresher.refresh(changed):
                 full()
