@@ -1,1 +1,0 @@
-"""gradgraph: record, draw and step through the backward pass of any autograd graph."""
