@@ -197,10 +197,14 @@ def test_a_build_killed_at_any_moment_leaves_whole_entries_only(
 ) -> None:
     project = make({f"s{i}": f"# %% a\nprint({i})\n" for i in range(12)})
     builder = build(project, folder)
-    wait_for(lambda: len(project.entries()) >= entries, f"{entries} entries")
+
+    def whole_entries() -> list[Path]:  # one that is being written has another name
+        return [path for path in project.entries() if path.suffix == ".json"]
+
+    wait_for(lambda: len(whole_entries()) >= entries, f"{entries} entries")
     builder.kill()
     builder.communicate()
-    whole = [path for path in project.entries() if path.suffix == ".json"]
+    whole = whole_entries()
     with Runner(project.settings) as runner:
         stems = project.settings.stems()
         runner.start(stems)
