@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 from tests.pages.corpus import NASTY, shown
 from tests.pages.rendering import parse
+from tests.support.chromium import executable, launch
 
 CONFIG = """\
 site_name: Foreign
@@ -24,16 +24,6 @@ site_name: Foreign
 plugins: [markdown-exec, livecell]
 markdown_extensions: [pymdownx.superfences, mathml, pymdownx.arithmatex: {generic: true}]
 """
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 UNDECODABLE = r"""
 import sys
 print("lone surrogate \udc80")
@@ -93,13 +83,11 @@ def test_the_built_page_holds_what_was_printed(built: Path) -> None:
 
 
 def test_a_browser_shows_what_was_printed(built: Path) -> None:
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("no Chromium here; on Debian: apt-get install chromium")
+    path = executable()
 
     def texts() -> tuple[list[str], list[str]]:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+            browser = launch(playwright, path)
             tab = browser.new_page()
             tab.route("http*://**", lambda route: route.abort())
             tab.goto(built.as_uri())
