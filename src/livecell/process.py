@@ -56,6 +56,10 @@ class Zygotes:
             start_new_session=True,
         )
 
+    def is_ready(self, source: str) -> bool:
+        """Whether the stage that suits the snippet listens already."""
+        return (self.folder / str(self._settings.stage(source))).exists()
+
     def address(self, source: str) -> Path:
         """The socket of the stage that suits the snippet, once it listens.
 

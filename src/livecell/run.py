@@ -69,13 +69,14 @@ class Runner:
         self._zygotes: Zygotes | None = None
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._waiting: list[tuple[str, Path, Future[Result]]] = []
         self._futures: dict[str, tuple[str, Future[Result]]] = {}
 
     def start(self, stems: Iterable[str]) -> None:
         """Begin to run those of the snippets that changed, or failed, since the last call."""
-        todo = [s for s in stems if s not in self._futures or not self._is_current(s)]
-        for stem in sorted(todo, key=self._stage):
-            self._submit(stem)
+        for stem in stems:
+            if stem not in self._futures or not self._is_current(stem):
+                self._submit(stem)
 
     def warm_up(self) -> None:
         """Start the fork servers before a snippet needs them."""
@@ -132,14 +133,23 @@ class Runner:
         else:
             if self._fork and not self._closed.is_set():
                 self._servers()  # they take longer to start than anything before the run
-            self._pool.submit(self._work, stem, path, future)
+            self._waiting.append((stem, path, future))
+            self._pool.submit(self._work_next)
 
-    def _stage(self, stem: str) -> int:
-        """The stage it waits for: a snippet whose modules load late must not hold up the others."""
+    def _work_next(self) -> None:
+        """Run the first snippet in line whose modules are there: no other is held up by a stage."""
+        with self._lock:
+            ready = (i for i, (_, path, _) in enumerate(self._waiting) if self._is_ready(path))
+            job = self._waiting.pop(next(ready, 0))
+        self._work(*job)
+
+    def _is_ready(self, path: Path) -> bool:
+        if self._zygotes is None:
+            return True
         try:
-            return self.settings.stage(self.settings.snippet(stem).read_text(errors="replace"))
+            return self._zygotes.is_ready(path.read_text(errors="replace"))
         except OSError:
-            return 0
+            return True  # there is nothing to wait for
 
     def _is_current(self, stem: str) -> bool:
         stamp, future = self._futures[stem]
