@@ -22,6 +22,7 @@ check: $(READY)  ## lint, formatting, types, page parity
 	$(BIN)/livecell check
 
 bench: $(READY)  ## speed beside plain markdown-exec and plain Markdown; takes several minutes
+	$(BIN)/python bench/record.py
 	$(BIN)/python bench/bench.py
 
 update: $(READY)  ## accept the snippets' present outputs as the approved ones
