@@ -8,6 +8,11 @@ print("total =", sum(numbers))
 print("numbers =", numbers)
 sum(numbers) / 0
 
+# %% alias
+more = numbers
+more.append(4)
+print("len(numbers) =", len(numbers))
+
 # %% same_name_twice
 from pathlib import Path
 

@@ -182,6 +182,10 @@ seen.clear()
 torch.autograd.grad(watched(x), x, directions, is_grads_batched=True)
 print("passes_when_batched =", len(seen))
 
+# %% columns
+by_columns = torch.func.jacfwd(f)(p)
+print("torch.equal(by_columns, by_func) =", torch.equal(by_columns, by_func))
+
 # %% exercise_1
 x.grad = None
 f(x).backward(torch.tensor([[2.0, -1.0]]))

@@ -73,6 +73,13 @@ def test_an_input_that_requires_no_gradient_has_no_edge() -> None:
     assert to_x is None
 
 
+@given(INTEGERS, INTEGERS)
+def test_the_derivative_that_nobody_asked_for_is_w(w0: float, x0: float) -> None:
+    w, x = leaf(w0), leaf(x0)
+    (w * x + leaf(1.0)).backward()
+    assert grad(x) == w0
+
+
 def test_a_one_element_result_starts_from_the_gradient_one() -> None:
     w = leaf(3.0)
     z = w * w
@@ -179,6 +186,20 @@ def test_micro_batches_of_a_mean_need_their_share_as_weight(values: list[float],
     for part in data.split(size):
         ((w * part).mean() * len(part) / len(data)).backward()
     torch.testing.assert_close(w.grad, whole)
+
+
+def test_micro_batches_of_batch_normalisation_give_another_gradient() -> None:
+    torch.manual_seed(0)
+    data = torch.randn(8, 2, dtype=torch.float64)
+    without = torch.nn.Linear(2, 1).double()
+    with_it = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).double()
+    for model, alike in ((without, True), (with_it, False)):
+        parameter = next(model.parameters())
+        (whole,) = torch.autograd.grad(model(data).pow(3).sum(), parameter)
+        for part in data.split(4):
+            model(part).pow(3).sum().backward()
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, whole) == alike
 
 
 def test_a_non_leaf_gradient_is_not_stored_and_reading_it_warns() -> None:

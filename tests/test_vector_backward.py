@@ -193,6 +193,7 @@ def test_all_ways_agree(values: tuple[float, float]) -> None:
     for J in (
         jacobian(f, x).reshape(2, 2),
         torch.func.jacrev(f)(x).reshape(2, 2),
+        torch.func.jacfwd(f)(x).reshape(2, 2),
         batched.reshape(2, 2),
         torch.cat(columns).T,
     ):
@@ -215,6 +216,15 @@ def test_the_jacobian_takes_one_pass_per_output(m: int, n: int) -> None:
     x = torch.ones(n, requires_grad=True)
     torch.autograd.grad(watched(x), x, torch.eye(m), is_grads_batched=True)
     assert len(seen) == 1
+
+
+@untimed
+@given(pair)
+def test_forward_mode_gives_a_column_per_input(values: tuple[float, float]) -> None:
+    x = point(values).detach()
+    for j, e in enumerate(torch.eye(2).double().reshape(2, 1, 2)):
+        column = torch.func.jvp(f, (x,), (e,))[1]
+        torch.testing.assert_close(column.flatten(), by_hand(x)[:, j])
 
 
 @untimed

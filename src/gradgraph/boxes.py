@@ -12,7 +12,8 @@ from gradgraph.words import word
 
 EM = 0.61  # width of a letter in any of the fixed-width fonts, of which the widest is used
 LEADING = 1.42
-WIDEST = 32  # letters
+WIDEST = 40  # letters
+ROWS = 6  # of a matrix
 SPACE = "\u00a0"  # a browser would drop plain ones at the start of a line
 # Options that say what the operation did. Sizes, and numbers that are always the same, say nothing.
 TOLD = ("exponent", "dim", "dims", "index", "start", "end", "p", "negative_slope", "ord")
@@ -82,34 +83,40 @@ def by(shape: Sequence[int]) -> str:
 
 
 def number(value: Value) -> tuple[Line, ...]:
-    """A tensor's numbers: a matrix in rows, many numbers as their range and the shape."""
+    """A tensor's numbers: a matrix in rows, many or long numbers as their range and the shape."""
     if value.data is None:
-        shape = (Line(by(value.shape), 10.5, "dim"),) if value.shape else ()
-        return Line(_clip(value.text)), *shape
+        return _range(value.text, value)
     rows = re.split(r"(?<=\]), (?=\[)", value.text)
+    cells = [row.strip("[]").split(", ") for row in rows]
     if len(rows) == 1:
         rows = _wrapped(value.text)
     else:
-        cells = [row.strip("[]").split(", ") for row in rows]
-        wide = max(len(cell) for row in cells for cell in row)
-        depth = len(rows[0]) - len(rows[0].lstrip("["))
+        wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        depth = rows[0].count("[")
         rows = [
             SPACE * (depth - row.count("["))
             + "[" * row.count("[")
-            + ", ".join(cell.rjust(wide, SPACE) for cell in line)
+            + ", ".join(cell.rjust(room, SPACE) for cell, room in zip(line, wide, strict=True))
             + "]" * row.count("]")
             + ("," if place < len(rows) - 1 else "")
             for place, (row, line) in enumerate(zip(rows, cells, strict=True))
         ]
-    if len(rows) > 6:
-        rows = [*rows[:5], "…"]
-    return tuple(Line(_clip(row), align=len(rows) > 1) for row in rows)
+    if len(rows) > ROWS or max(map(len, rows)) > WIDEST:
+        flat = [cell for row in cells for cell in row if "j" not in cell and cell != "nan"]
+        ends = (min(flat, key=float), max(flat, key=float)) if flat else ("…",)
+        return _range(" … ".join(ends), value)
+    return tuple(Line(row, align=len(rows) > 1) for row in rows)
+
+
+def _range(text: str, value: Value) -> tuple[Line, ...]:
+    shape = (Line(by(value.shape), 10.5, "dim"),) if value.shape else ()
+    return Line(_clip(text)), *shape
 
 
 def _wrapped(text: str) -> list[str]:
     rows = [""]
     for part in re.split(r"(?<=, )", text):
-        if rows[-1] and len(rows[-1]) + len(part) > 28:
+        if rows[-1] and len(rows[-1]) + len(part) > WIDEST - 4:
             rows.append(SPACE)
         rows[-1] += part
     return [row.rstrip(" ") for row in rows]
@@ -120,8 +127,10 @@ def _clip(text: str, widest: int = WIDEST) -> str:
 
 
 def _named(name: str, lines: Sequence[Line]) -> tuple[Line, ...]:
-    """`name = lines`, the further lines below the first."""
-    first, *more = (replace(line, text=line.text) for line in lines)
+    """`name = lines`, the further lines below the first; a long name in a line of its own."""
+    first, *more = lines
+    if len(lines) > 1 and len(name) > 8 or len(name) + len(first.text) > WIDEST:
+        return (Line(name), *lines)
     indent = SPACE * (len(name) + 3)
     return (
         replace(first, text=f"{name} = {first.text}"),
@@ -146,7 +155,7 @@ def node(one: Node, graph: Graph, language: str) -> Box:
         lines += _named(one.label, number(one.value)) if one.label else number(one.value)
     elif one.label:
         lines.append(Line(_clip(one.label)))
-    kind = [] if one.value else _shapes(one.shapes, language)
+    kind = [] if one.value or one.kind == "group" else _shapes(one.shapes, language)
     kind += sorted({dtype for dtype in one.dtypes if dtype not in ("", "float32")})
     if kind:
         lines.append(Line(_clip(", ".join(kind)), 10.5, "dim"))
@@ -178,19 +187,20 @@ def _op(op: str) -> list[str]:
         if rows[-1] and len(rows[-1]) + len(part) > WIDEST:
             rows.append("")
         rows[-1] += part if rows[-1] else part.lstrip()
-    return [_clip(row, WIDEST + 4) for row in rows]
+    return [_clip(row) for row in rows]
 
 
 def _leaf(one: Node, graph: Graph, language: str) -> Box:
     lines = [Line(one.op, 10.5, "dim")]
-    name = _clip(one.label or word("leaf", language), 24)
-    if one.value is None or one.value.data is None:
-        lines.append(Line(name, 13, "name"))
-        if one.value:
-            lines += number(one.value)
-        lines += [Line(text, 10.5, "dim") for text in _shapes(one.shapes, language) if not one.value]
-    else:
-        lines += [replace(line, size=13, style="name") for line in _named(name, number(one.value))]
+    name = _clip(one.label or word("leaf", language))
+    numbers = _named(name, number(one.value)) if one.value else (Line(name),)
+    same = numbers[0].size == numbers[-1].size and len(numbers[0].text) > len(name)
+    lines += [
+        replace(line, size=13, style="name") if same or not place else line
+        for place, line in enumerate(numbers)
+    ]
+    if not one.value:
+        lines += [Line(text, 10.5, "dim") for text in _shapes(one.shapes, language)]
     dtype = one.value.dtype if one.value else (*one.dtypes, "")[0]
     if dtype not in ("float32", ""):
         lines.append(Line(dtype, 10.5, "dim"))
@@ -222,7 +232,9 @@ def edge(one: Edge, graph: Graph, language: str) -> Chip:
     """What stands on an edge."""
     if one.target is None:
         name = _not_wanted(one, graph)
-        text = word("no gradient for", language, name=name) if name else word("no gradient", language)
+        text = (
+            word("no gradient for", language, name=name) if name else word("no gradient", language)
+        )
         return Chip((Line(text, 10.5, "dim"),), {})
     states = {}
     caption: tuple[Line, ...] = ()
@@ -254,6 +266,6 @@ def step_of(run: Pass, node: int) -> Step | None:
 
 
 def _result(target: Node, slot: int, language: str) -> tuple[Line, ...]:
-    if len(target.shapes) < 2:
+    if len(target.shapes) < 2 or target.kind == "group":
         return ()
     return (Line(word("result", language, n=slot), 10.5, "dim"),)

@@ -196,22 +196,34 @@ class _Drawing:
         return 1.0 if above < self.boxes or below < self.boxes else 8.0
 
     def _straighten(self) -> None:
-        """Make each link vertical between its boxes where there is room for that."""
+        """Give each link as few bends between its boxes as the room beside it allows."""
         for chain in sorted(self.chains, key=lambda chain: (-len(chain), chain)):
+            part: list[int] = []
             low, high = float("-inf"), float("inf")
             for item in chain:
-                row = self.rows[self.row[item]]
-                place = row.index(item)
-                if place:
-                    left = row[place - 1]
-                    low = max(low, self.x[left] + self._between(left, item))
-                if place + 1 < len(row):
-                    right = row[place + 1]
-                    high = min(high, self.x[right] - self._between(item, right))
-            if low <= high:
-                mean = sum(self.x[item] for item in chain) / len(chain)
-                for item in chain:
-                    self.x[item] = min(max(mean, low), high)
+                left, right = self._room(item)
+                if max(low, left) > min(high, right):
+                    self._align(part, low, high)
+                    part, low, high = [], left, right
+                part.append(item)
+                low, high = max(low, left), min(high, right)
+            self._align(part, low, high)
+
+    def _room(self, item: int) -> tuple[float, float]:
+        """How far an item can move to the left and to the right."""
+        row = self.rows[self.row[item]]
+        place = row.index(item)
+        low, high = float("-inf"), float("inf")
+        if place:
+            low = self.x[row[place - 1]] + self._between(row[place - 1], item)
+        if place + 1 < len(row):
+            high = self.x[row[place + 1]] - self._between(item, row[place + 1])
+        return low, max(low, high)
+
+    def _align(self, items: Sequence[int], low: float, high: float) -> None:
+        mean = sum(self.x[item] for item in items) / max(len(items), 1)
+        for item in items:
+            self.x[item] = min(max(mean, low), high)
 
     def _heights(self) -> tuple[list[float], list[float]]:
         """Top and bottom of each row; the farther edges swing, the higher the space between."""

@@ -71,7 +71,9 @@ def _stepper(told: list[list[Frame]], language: str) -> str:
 
 def _table(told: list[list[Frame]], language: str) -> str:
     steps = sum(map(len, told)) - len(told)
-    heads = "".join(f'<th scope="col">{word(key, language)}</th>' for key in ("#", "happens", "rule"))
+    heads = "".join(
+        f'<th scope="col">{word(key, language)}</th>' for key in ("#", "happens", "rule")
+    )
     bodies = "".join(f"<tbody>{''.join(map(_row, one))}</tbody>" for one in told)
     summary = word("summary", language, n=steps) if steps > 1 else word("one step", language)
     return (

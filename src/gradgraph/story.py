@@ -11,6 +11,7 @@ from gradgraph.graph import Graph, Nested, Node, Pass, Step, Value
 from gradgraph.words import listed, word
 
 MANY = 6  # leaves, or gradients in a sum, that a sentence can bear
+LONG = 48  # letters of a tensor that are too many
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,14 @@ def frames(graph: Graph, language: str) -> list[list[Frame]]:
     return [list(_Teller(graph, at, language).frames()) for at in range(len(graph.passes))]
 
 
-def say(value: Value | None, language: str) -> str:
-    """A tensor in a sentence."""
+def say(value: Value | None, language: str, short: bool = True) -> str:
+    """A tensor in a sentence; if `short`, only the shape of one with many digits."""
     if value is None:
         return word("nothing", language)
     if value.data is None and value.shape:
         return f"{value.text} ({by(value.shape)})"
+    if short and len(value.text) > LONG:
+        return word("tensor", language, shape=by(value.shape))
     return value.text
 
 
@@ -50,6 +53,8 @@ def name(node: Node, language: str) -> str:
     """What a sentence calls a node."""
     if node.kind == "accumulate":
         return node.label or word("leaf", language)
+    if node.kind == "group" and node.module:
+        return node.module
     return word("named", language, op=node.op, label=node.label) if node.label else node.op
 
 
@@ -62,8 +67,8 @@ class _Teller:
     def word(self, key: str, **parts: object) -> str:
         return word(key, self.language, **parts)
 
-    def say(self, value: Value | None) -> str:
-        return say(value, self.language)
+    def say(self, value: Value | None, short: bool = True) -> str:
+        return say(value, self.language, short)
 
     def frames(self) -> Iterator[Frame]:
         several, count = len(self.graph.passes) > 1, len(self.run.steps)
@@ -146,14 +151,16 @@ class _Teller:
             if edge.source != node.id or edge.target is None or edge.index >= len(step.sent):
                 continue
             value = step.sent[edge.index]
-            if value is None:
+            if value is None or value.text == "…":
                 continue
             rule = step.rules[edge.index] if edge.index < len(step.rules) else None
             if rule is None:
                 missing = True
                 continue
             target = self.graph.nodes[edge.target]
-            rules.append(_equation(f"∂L/∂{rule.wrt}", rule.formula, rule.numbers, self.say(value)))
+            rules.append(
+                _equation(f"∂L/∂{rule.wrt}", rule.formula, rule.numbers, self.say(value, False))
+            )
             if target.label and target.label != rule.wrt:
                 remarks.append(self.word("is", wrt=rule.wrt, name=target.label))
         for saved in node.saved:
@@ -169,16 +176,25 @@ class _Teller:
         leaf = self.names[step.node]
         after = self.say(step.after)
         received = self.say(step.received[0]) if step.received else ""
+        if step.received == (None,):
+            sentence = self.word("stays", name=leaf, grad=_none(step.after))
+            return Frame(step.node, label, sentence)
         arrived = self.arrived(step)
-        if step.before and received:
-            terms = _sum([step.before, *step.received])
-            sentence = self.word("adds", name=leaf, terms=terms, after=after)
-            rule: tuple[str, ...] = (f"{leaf}.grad", f"= {terms}", f"= {after}")
+        rule: tuple[str, ...] = (f"{leaf}.grad = {self.say(step.after, False)}",)
+        if step.before is None:
+            sentence = self.word("becomes", name=leaf, after=after)
+            remark = self.word("stored")
+        elif received:
+            short = [self.say(step.before), received]
+            sentence = self.word("adds", name=leaf, terms=_sum(short), after=after)
+            terms = _sum([self.say(step.before, False), self.say(step.received[0], False)])
+            rule = (f"{leaf}.grad", f"= {terms}", f"= {self.say(step.after, False)}")
+            remark = self.word("added")
         else:
             sentence = self.word("becomes", name=leaf, after=after)
-            rule = (f"{leaf}.grad = {after}",)
+            remark = self.word("added")
         rules = (arrived, rule) if arrived else (rule,)
-        remarks = (self.word("arrive"),) if arrived else ()
+        remarks = (self.word("arrive"), remark) if arrived else (remark,)
         return Frame(step.node, label, sentence, rules, remarks)
 
     def arrived(self, step: Step) -> tuple[str, ...]:
@@ -196,7 +212,7 @@ class _Teller:
         total = step.received[0]
         if not 1 < len(values) <= MANY or not _add_up(values, total):
             return ()
-        return ("grad", f"= {_sum(values)}", f"= {total.text}")
+        return ("grad", f"= {_sum([value.text for value in values])}", f"= {total.text}")
 
 
 def _equation(left: str, formula: str, numbers: str, result: str) -> tuple[str, ...]:
@@ -205,8 +221,7 @@ def _equation(left: str, formula: str, numbers: str, result: str) -> tuple[str, 
     return (left, *(f"= {part}" for part in parts))
 
 
-def _sum(values: Sequence[Value | None]) -> str:
-    texts = [value.text for value in values if value]
+def _sum(texts: Sequence[str]) -> str:
     return " + ".join(f"({text})" if text.startswith("-") else text for text in texts)
 
 
@@ -228,7 +243,9 @@ def _add_up(values: Sequence[Value], total: Value) -> bool:
     """Whether they do; a hook may have changed the gradient on its way."""
     if total.data is None or any(v.data is None or v.shape != total.shape for v in values):
         return False
-    columns = zip(*(_numbers(value.data) for value in values if value.data is not None), strict=True)
+    columns = zip(
+        *(_numbers(value.data) for value in values if value.data is not None), strict=True
+    )
     return all(
         isclose(abs(sum(column) - each), 0, abs_tol=1e-4 * (1 + max(map(abs, column))))
         for column, each in zip(columns, _numbers(total.data), strict=True)

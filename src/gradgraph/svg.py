@@ -198,9 +198,7 @@ def _lines(lines: Sequence[Line], x: float, top: float) -> str:
     return "".join(parts)
 
 
-def _rect(
-    x: float, y: float, w: float, h: float, radius: float, style: str = "gg-box"
-) -> str:
+def _rect(x: float, y: float, w: float, h: float, radius: float, style: str = "gg-box") -> str:
     return (
         f'<rect class="{style}" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}"'
         f' rx="{_n(radius)}"' + (' stroke="currentColor"/>' if "gg-chip" not in style else "/>")
@@ -222,7 +220,7 @@ def _line(route: Route, loose: bool) -> str:
     if loose:
         return f'<path class="gg-line" stroke="currentColor" d="{_curve(points)}"/>'
     x, y = points[-1]
-    shaft = [*points[:-1], (x, y - HEAD + 1)]
+    shaft = [(px, min(py, y - HEAD + 1)) for px, py in points]
     head = f"M{_n(x)} {_n(y)}l-4 {_n(-HEAD)}h8z"
     return (
         f'<path class="gg-line" stroke="currentColor" d="{_curve(shaft)}"/>'
@@ -234,11 +232,11 @@ def _curve(points: Sequence[Point]) -> str:
     x, y = points[0]
     made = [f"M{_n(x)} {_n(y)}"]
     for (x, y), (x2, y2) in pairwise(points):
+        if (x, y) == (x2, y2):
+            continue
         middle = _n((y + y2) / 2)
         made.append(
-            f"V{_n(y2)}"
-            if x == x2
-            else f"C{_n(x)} {middle} {_n(x2)} {middle} {_n(x2)} {_n(y2)}"
+            f"V{_n(y2)}" if x == x2 else f"C{_n(x)} {middle} {_n(x2)} {middle} {_n(x2)} {_n(y2)}"
         )
     return "".join(made)
 

@@ -13,7 +13,7 @@ WORDS = {
         "result": "result {n}",
         "more": "saves {n} more",
         "function": "autograd.Function",
-        "leaf": "a leaf",
+        "leaf": "leaf",
         "output": "output",
         "no gradient": "no gradient",
         "no gradient for": "{name}: no gradient",
@@ -41,7 +41,11 @@ WORDS = {
         "and": "{all} and {last}",
         "comma": ", ",
         "named": "{op} ({label})",
+        "stays": "No gradient reaches {name}: {name}.grad stays {grad}.",
+        "tensor": "a gradient of shape {shape}",
         # the local rule
+        "stored": "There was no .grad yet, so the gradient becomes .grad.",
+        "added": "The gradient is added to the .grad that was there before.",
         "arrive": "grad is the sum of all gradients that arrive here.",
         "is": "{wrt} is {name}",
         "no rule": "There is no rule for {op} here; the numbers are what PyTorch sent.",
@@ -82,7 +86,7 @@ WORDS = {
         "result": "第 {n} 个结果",
         "more": "另保存 {n} 项",
         "function": "自定义 Function",
-        "leaf": "叶子张量",
+        "leaf": "叶子",
         "output": "输出",
         "no gradient": "不需要梯度",
         "no gradient for": "{name}：不需要梯度",
@@ -109,6 +113,10 @@ WORDS = {
         "and": "{all}，{last}",
         "comma": "，",
         "named": "{op}（{label}）",
+        "stays": "没有梯度到达 {name}：{name}.grad 仍是 {grad}。",
+        "tensor": "形状为 {shape} 的梯度",
+        "stored": "此前没有 .grad，到达的梯度直接成为 .grad。",
+        "added": "到达的梯度加到原有的 .grad 上。",
         "arrive": "grad 是到达这里的所有梯度之和。",
         "is": "{wrt} 就是 {name}",
         "no rule": "这里没有收录 {op} 的局部求导法则；图中数字是 PyTorch 实际送出的。",
@@ -148,7 +156,9 @@ def word(key: str, language: str, **parts: object) -> str:
     chosen = WORDS.get(language.partition("-")[0], WORDS["en"])
     text = chosen[key].format(**parts) if parts else chosen[key]
     # No space beside full-width punctuation, whatever was filled in.
-    return text if chosen is WORDS["en"] else re.sub(r"(?<=[（）：，。]) | (?=[（）：，。])", "", text)
+    return (
+        text if chosen is WORDS["en"] else re.sub(r"(?<=[（）：，。]) | (?=[（）：，。])", "", text)
+    )
 
 
 def listed(items: list[str], language: str) -> str:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from livecell import cells, pages
+from livecell import cells, pages, questions, termcheck
 from livecell.errors import LivecellError, relative
 from livecell.pages import Block
 from livecell.results import Result
 from livecell.settings import Settings
 
-PAIRED = ("cell", "heading", "box", "image")
+PAIRED = ("cell", "heading", "box", "choices", "image")
 """Kinds of blocks that the pages of all languages must have in the same order."""
 
 Lines = dict[str, int]
@@ -47,13 +47,20 @@ def _check(settings: Settings, lines_of: Callable[[str], Lines]) -> list[Livecel
             failed.add(stem)
     files = [page for folder in folders(settings) for page in sorted(folder.rglob("*.md"))]
     try:
-        read = {page: pages.read(page) for page in files}
+        read = {page: _blocks(page) for page in files}
     except LivecellError as error:
         return [*errors, error]  # what this page lacks cannot be told from what it hides
     for page, blocks in read.items():
         errors += _unknown(page, blocks, known, failed)
+        errors += [replace(e, file=page) for e in questions.static(pages.text_of(page))]
     errors += _unused(settings, known, [block for blocks in read.values() for block in blocks])
+    errors += termcheck.check(settings, read)
     return errors + _twins(folders(settings), read)
+
+
+def _blocks(page: Path) -> list[Block]:
+    text = pages.text_of(page)
+    return sorted([*pages.parse(text), *questions.blocks(text)], key=lambda block: block.line)
 
 
 def folders(settings: Settings) -> list[Path]:

@@ -33,6 +33,7 @@ from livecell.results import CellResult, Result
 from livecell.run import Runner
 from livecell.settings import Settings
 from livecell.superfences import LANGUAGES
+from livecell.terms import Terms, load
 
 OPTIONS = ("show", "alt")
 SHOW = ("both", "code", "output")
@@ -50,6 +51,7 @@ class Site:
         page: the page's file, for error messages.
         errors: where errors are collected; None to raise the first one.
         cited: the stems that the page has asked for.
+        terms: the terms that pages explain, if the site lists any.
     """
 
     result: Callable[[str], Result]
@@ -59,6 +61,7 @@ class Site:
     page: Path | None = None
     errors: list[LivecellError] | None = None
     cited: set[str] = field(default_factory=set)
+    terms: Terms | None = None
 
     def cell(self, reference: str) -> CellResult:
         """The cell that a page calls `stem:cell`.
@@ -117,6 +120,7 @@ def current_site(language: str = "") -> Site:
         runner = Runner(settings)
         language = language or next(iter(settings.languages), "en")
         site = Site(runner.result, language, settings.languages, settings.stems)
+        site.terms = load(settings)
     return site
 
 
@@ -223,3 +227,4 @@ class LivecellExtension(Extension):
         md.livecell_language = self.getConfig("language")  # type: ignore[attr-defined]
         # Before ordinary code spans (190); it sees them all, so that it finds none inside another.
         md.inlinePatterns.register(_Value(pages.CODE_SPAN.pattern, md), "livecell", 200)
+        md.registerExtensions(["livecell.predict"], {})

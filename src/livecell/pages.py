@@ -25,6 +25,10 @@ HEADING = re.compile(r"(?: {4})*(?P<marks>#{1,6})\s.*?(?:\{[^}]*#(?P<id>[\w-]+)[
 UNDERLINE = re.compile(r"(?:=+|-+) *")
 BOX = re.compile(r'\s*(?P<mark>!!!|\?{3}\+?) ?(?P<type>[\w-]+|(?="))')
 IMAGE = re.compile(r"!\[[^\]]*\]\((?P<target>[^)\s]+)")
+NO_WORDS = re.compile(
+    r"(?<=\])\([^)\s]*|<https?:[^>\s]*>|\{[^}\n]*#[^}\n]*\}|\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL
+)
+"""What stands in a text and is none: addresses, ids of headings, formulas."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +89,42 @@ def parse(text: str) -> list[Block]:
 
 
 @functools.lru_cache(maxsize=1024)  # under `mkdocs serve` all pages are checked at every save
-def _parse(text: str) -> tuple[Block, ...]:
+def _split(text: str) -> tuple[tuple[Block, ...], str]:
+    """The cells of a page, and its Markdown without fences, comments and front matter."""
     text = re.sub("^ +$", "", _blanked(FRONT_MATTER, text).expandtabs(4), flags=re.MULTILINE)
     lines = text.split("\n")  # as Python-Markdown prepares them
-    blocks: list[Block] = []
+    cells: list[Block] = []
     for fence in fences(lines):
-        blocks += _cell(fence, lines[fence.start])
+        cells += _cell(fence, lines[fence.start])
         lines[fence.start : fence.end] = [""] * (fence.end - fence.start)
-    prose = _blanked(COMMENT, "\n".join(lines))
+    return tuple(cells), _blanked(COMMENT, "\n".join(lines))
+
+
+def markdown(text: str) -> str:
+    """A page without its fences, comments and front matter; every line stays where it is."""
+    return _split(text)[1]
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse(text: str) -> tuple[Block, ...]:
+    cells, prose = _split(text)
+    blocks = list(cells)
     blocks += _strays(prose)
     blocks += _values(prose)
     blocks += _structure(_blanked(CODE_SPAN, prose).split("\n"))
     return tuple(sorted(blocks, key=lambda block: block.line))
+
+
+@functools.lru_cache(maxsize=1024)
+def prose(text: str) -> str:
+    """What a page with this Markdown says in words; every line stays where it is."""
+    lines = text.expandtabs(4).split("\n")
+    for fence in fences(lines):
+        lines[fence.start : fence.end] = [""] * (fence.end - fence.start)
+    words = "\n".join(lines)
+    for pattern in (COMMENT, CODE_SPAN, NO_WORDS):
+        words = _blanked(pattern, words)
+    return words
 
 
 def _cell(fence: Fence, line: str) -> Iterator[Block]:

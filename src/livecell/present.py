@@ -8,8 +8,20 @@ import sysconfig
 import traceback
 
 
+ENGINE_FRAMES = re.compile(
+    rf'^  File "(?:<frozen runpy>|{re.escape(os.path.dirname(__file__))}[^"]*)", line .*\n'
+    r"(?: {4}.*\n)*",
+    re.MULTILINE,
+)
+"""In a call stack that a library prints, such as torch's anomaly mode: who called the snippet."""
+
+
 def mask(text: str, root: str, cwd: str) -> str:
-    """`text` without what differs from machine to machine: memory addresses and folders."""
+    """`text` without what differs from machine to machine: memory addresses and folders.
+
+    Nor does it say that this engine ran the snippet, and from which of its lines.
+    """
+    text = ENGINE_FRAMES.sub("", text)
     text = re.sub(r"\bat 0x[0-9a-fA-F]{6,16}\b", "at 0x…", text)
     for folder, name in (
         (cwd, ""),

@@ -15,6 +15,7 @@ PATHS = {
     "snippets": "snippets",
     "docs": "docs",
     "transcripts": "tests/transcripts",
+    "terms": "docs/terms.yml",
     "store": ".cache/livecell",
 }
 
@@ -40,6 +41,7 @@ class Settings:
         snippets: folder of the snippet files.
         docs: folder that holds one folder of pages per language.
         transcripts: folder of the approved outputs.
+        terms: file of the terms that the glossary explains; need not exist.
         store: folder of results and rendered pages; may be deleted at any time.
         languages: language tags of comments and pages; the first is the default language.
         preload: stages of modules to import once, in the fork server.
@@ -54,6 +56,7 @@ class Settings:
     snippets: Path
     docs: Path
     transcripts: Path
+    terms: Path
     store: Path
     languages: tuple[str, ...] = ()
     preload: tuple[Preload, ...] = ()

@@ -22,6 +22,13 @@ from livecell.environment import environment
 from livecell.present import mask
 
 SNIPPETS = {
+    "stack": """\
+        # %% printed
+        import traceback
+        def inner():
+            traceback.print_stack()
+        inner()
+    """,
     "order": """\
         # %% mixed
         import os, subprocess, sys, warnings
@@ -328,6 +335,12 @@ def test_a_traceback_shows_the_authors_frames_only(outcomes: Outcomes) -> None:
             return json.loads(text)
                    ^^^^^^^^^^^^^^^^
         json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)""")
+
+
+def test_a_printed_call_stack_begins_with_the_snippet(outcomes: Outcomes) -> None:
+    text = cell(outcomes["stack"], "printed").text("stderr")
+    frames = re.findall(r'File "(.*)", line \d+, in (.*)', text)
+    assert frames == [("snippets/stack.py", "<module>"), ("snippets/stack.py", "inner")]
 
 
 def test_chained_and_grouped_exceptions_too(outcomes: Outcomes) -> None:

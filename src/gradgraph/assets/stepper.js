@@ -122,6 +122,7 @@
     // A fraction of the way is easier to animate than its length.
     for (const line of figure.querySelectorAll(".gg-edge:not(.gg-stub) > .gg-line")) line.setAttribute("pathLength", 1)
     stepper.hidden = false
+    frame.scrollLeft = (frame.scrollWidth - frame.clientWidth) / 2
   }
 
   const look = () => document.querySelectorAll(".gg-figure:not([data-steps])").forEach(start)

@@ -12,22 +12,19 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import BuildError, PluginError
 from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import BasePlugin, event_priority
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import check, fence, render
+from livecell import check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
-from livecell.mkdocs import publish, refresh, reuse, serve, twin
+from livecell.mkdocs import assets, publish, refresh, reuse, serve, twin
 from livecell.mkdocs.session import Session
 from livecell.settings import Settings
 
 log = logging.getLogger("mkdocs.plugins.livecell")
-
-ASSETS = Path(__file__).parents[1] / "assets"
-STYLE = "assets/livecell.css"
 
 
 class LivecellConfig(Config):
@@ -37,6 +34,8 @@ class LivecellConfig(Config):
     """Configuration files of the same site in other languages, by language tag."""
     titles = config_options.DictOfItems(config_options.Type(str), default={})
     """Translations of the navigation's section titles."""
+    packages = config_options.ListOfItems(config_options.Type(str), default=[])
+    """Python packages whose `assets` folder (styles, scripts) every page loads."""
 
 
 class LivecellPlugin(BasePlugin[LivecellConfig]):
@@ -60,7 +59,6 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
     def on_config(self, config: MkDocsConfig) -> MkDocsConfig:
         """Start the runner and the twins; build into a folder that replaces the site when done."""
         self.before = refresh.snapshot([Path(config.docs_dir)])
-        self.shared = refresh.snapshot(refresh.shared_files(config))
         self.errors.clear()
         self.cited.clear()
         if "markdown-exec" not in config.plugins:
@@ -70,7 +68,8 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             )
         if "livecell" not in config.markdown_extensions:
             config.markdown_extensions.append("livecell")
-        config.extra_css.insert(0, STYLE)
+        self.assets = assets.find(self.config.packages)
+        assets.load(config, self.assets)
         if twin.link is not None:
             settings, result = Settings.load(Path(config.config_file_path or ".").parent), twin.ask
             stems = settings.stems()
@@ -82,20 +81,28 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             if not self.serving:
                 config.site_dir = str(self.session.folder / "site")
         _check_docs(config, settings)
+        self.settings = settings
+        self.shared = refresh.snapshot(refresh.shared_files(config, settings))
+        listed = terms.load(settings)
+        words = listed.chinese_words if listed else ()
+        if listed:
+            assets.load(config, assets.TERMS)
+            self.assets |= assets.TERMS
+            if (extension := "livecell.glossary") not in config.markdown_extensions:
+                config.markdown_extensions.append(extension)
         fallback = twin.language or next(iter(settings.languages), "en")
         language = str(config.theme.get("language") or fallback)
-        fence.site = fence.Site(result, language, settings.languages, lambda: stems)
+        fence.site = fence.Site(result, language, settings.languages, lambda: stems, terms=listed)
         self.store = settings.store
         render.memo = Memo(settings.store / "memo" / f"{language}.json")
-        reuse.search_entries(config, render.memo)
+        reuse.search_entries(config, render.memo, words)
         if self.session is not None and self.session.runner.is_busy:
-            reuse.load_chinese_words(config)
+            reuse.load_chinese_words(config, words)
         return config
 
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
-        """Publish the style of the outputs; a theme may have its own under the same name."""
-        if files.get_file_from_path(STYLE) is None:
-            files.append(File.generated(config, STYLE, abs_src_path=str(ASSETS / Path(STYLE).name)))
+        """Publish the styles and scripts of the engine and of the packages."""
+        assets.publish(config, files, self.assets)
         return files
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:

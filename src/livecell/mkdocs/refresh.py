@@ -22,6 +22,7 @@ from mkdocs.structure.pages import Page
 
 from livecell import fence
 from livecell.mkdocs import reuse
+from livecell.settings import Settings
 
 if TYPE_CHECKING:
     from livecell.mkdocs.plugin import LivecellPlugin
@@ -47,10 +48,11 @@ def _stats(paths: Iterable[Path]) -> Iterator[tuple[str, tuple[int, int]]]:
             continue  # deleted under our eyes; its absence is the change
 
 
-def shared_files(config: MkDocsConfig) -> list[Path]:
-    """What every page depends on: configuration files and the theme's own templates."""
+def shared_files(config: MkDocsConfig, settings: Settings) -> list[Path]:
+    """What every page depends on: configuration files, the terms, the theme's own templates."""
     folder = Path(config.config_file_path or ".").parent
     files = [*folder.glob("*.yml"), *folder.glob("*.yaml"), folder / "pyproject.toml"]
+    files.append(settings.terms)
     if config.theme.custom_dir:
         files.append(Path(config.theme.custom_dir))
     return files
@@ -95,7 +97,8 @@ class Refresher:
         """
         last = self._last
         pages_now = snapshot([Path(last.config.docs_dir)])
-        if snapshot(shared_files(last.config)) != last.shared or set(pages_now) != set(last.pages):
+        shared_now = snapshot(shared_files(last.config, self._plugin.settings))
+        if shared_now != last.shared or set(pages_now) != set(last.pages):
             return False
         changed = {path for path, stat in pages_now.items() if stat != last.pages[path]}
         by_path = {page.file.abs_src_path: page for page in self._all_pages()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,24 @@ def search_index(config: MkDocsConfig) -> Any:
     return index if hasattr(index, "entries") else None
 
 
-def search_entries(config: MkDocsConfig, memo: Memo) -> None:
-    """Take from the memo what Material's search plugin makes of a page."""
+def search_entries(config: MkDocsConfig, memo: Memo, words: tuple[str, ...] = ()) -> None:
+    """Take from the memo what Material's search plugin makes of a page.
+
+    Args:
+        config: the site's configuration.
+        memo: where to keep it.
+        words: Chinese words that the plugin must not take to pieces.
+    """
     index = search_index(config)
     if index is None:
         return
     original = index.add_entry_from_context
     versions = [_version(name) for name in ("mkdocs-material", "jieba")]
-    settings = json.dumps(dict(index.config), sort_keys=True, default=str)
+    settings = json.dumps([dict(index.config), words], sort_keys=True, default=str)
 
     def compute(page: Page) -> list[dict[str, Any]]:
+        if _HAN.search(f"{page.title}{page.content}"):
+            _teach(words)
         before = len(index.entries)
         original(page)
         new: list[dict[str, Any]] = index.entries[before:]
@@ -57,17 +66,40 @@ def search_entries(config: MkDocsConfig, memo: Memo) -> None:
     index.add_entry_from_context = add_entry_from_context
 
 
-def load_chinese_words(config: MkDocsConfig) -> None:
+def load_chinese_words(config: MkDocsConfig, words: tuple[str, ...] = ()) -> None:
     """Read the dictionary of the search plugin's word cutter while the snippets run."""
     language = str(config.theme.get("language") or "")
-    if search_index(config) is None or not language.startswith("zh"):
-        return
+    if search_index(config) is not None and language.startswith("zh"):
+        threading.Thread(target=_teach, args=(words,), daemon=True).start()
+
+
+_HAN = re.compile("[\u3400-\u9fff]")
+_teaching = threading.Lock()
+_taught: dict[str, int] = {}
+"""How often jieba had met a word before we taught it that word."""
+
+
+def _teach(words: tuple[str, ...]) -> None:
+    """Make the word cutter know these words, and no others that it was taught before."""
     try:
         import jieba
     except ImportError:
         return
-    jieba.setLogLevel(logging.WARNING)  # it reports every step to stderr
-    threading.Thread(target=jieba.initialize, daemon=True).start()
+    with _teaching:
+        jieba.setLogLevel(logging.WARNING)  # it reports every step to stderr
+        jieba.initialize()
+        if tuple(_taught) == words:
+            return
+        dictionary = jieba.dt
+        for word, count in _taught.items():
+            dictionary.total += count - dictionary.FREQ[word]
+            dictionary.FREQ[word] = count
+        _taught.clear()
+        for word in words:
+            count = dictionary.FREQ.get(word) or 0
+            dictionary.add_word(word)
+            dictionary.total -= count
+            _taught[word] = count
 
 
 def _version(name: str) -> str:

@@ -40,7 +40,8 @@ def install(
     server.builder = Rebuild(config, full, plugin)
     assert plugin.session is not None
     settings = plugin.session.settings
-    for path in {*watched, *map(str, [settings.snippets, settings.docs, *shared_files(config)])}:
+    ours = [settings.snippets, settings.docs, *shared_files(config, settings)]
+    for path in {*watched, *map(str, ours)}:
         if Path(path).exists():
             server.watch(path)
 
