@@ -138,7 +138,8 @@ z = Scale.apply(x, gain)
 record(z, z=z, x=x, gain=gain)
 
 # %% own_by_hand
-print("z.grad_fn.next_functions =", z.grad_fn.next_functions)
+_, (to_gain, _) = z.grad_fn.next_functions
+print("to_gain.variable is gain =", to_gain.variable is gain)
 print("gain.grad =", gain.grad)
 
 # %% exercise_1

@@ -37,6 +37,16 @@ print("b.grad =", b.grad)
 # %% edges
 print("y.grad_fn.next_functions =", y.grad_fn.next_functions)
 
+# %% picture
+from gradgraph import record
+
+# zh: 从头再来一次，这回由 record 来调用 backward()
+# en: once more from the start; this time record calls backward()
+w.grad = b.grad = None
+y = torch.mul(w, x)
+z = torch.add(y, b)
+record(z, x=x, w=w, b=b, y=y, z=z)
+
 # %% backward_again raises="RuntimeError"
 z.backward()
 
@@ -92,6 +102,11 @@ t = w * x + w
 t.backward()
 print("w.grad =", w.grad)
 
+# %% fork
+w.grad = None
+t = w * x + w
+record(t, x=x, w=w, t=t)
+
 # %% micro_batches
 data = torch.tensor([1.0, 2.0, 3.0, 4.0])
 
@@ -125,6 +140,10 @@ q.backward()
 print("v.grad =", v.grad)
 print("len(edges_to_v) =", len(edges_to_v))
 print("len(set(edges_to_v)) =", len(set(edges_to_v)))
+
+# %% exercise_1_picture
+v.grad = None
+record(v * v + v, v=v)
 
 # %% exercise_2
 x = torch.tensor([2.0])

@@ -53,6 +53,18 @@ print(J)
 # %% third_backward raises="RuntimeError"
 y.backward(torch.tensor([[0.0, 1.0]]))
 
+# %% both_passes
+from gradgraph import record
+
+x.grad = None
+y = torch.zeros(1, 2)
+y[0, 0] = x[0, 0] ** 2 + 3 * x[0, 1]
+y[0, 1] = x[0, 1] ** 2 + 2 * x[0, 0]
+first = record(y, gradient=torch.tensor([[1.0, 0.0]]), x=x, y=y, retain_graph=True)
+x.grad = torch.zeros_like(x.grad)
+second = record(y, gradient=torch.tensor([[0.0, 1.0]]), x=x, y=y)
+first.then(second)
+
 
 # %% as_a_function
 def f(x):

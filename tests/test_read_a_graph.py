@@ -150,7 +150,7 @@ def test_arrows_that_meet_are_added_and_the_box_runs_once(value: float) -> None:
 # --- Numbers of results
 
 
-@given(st.list(permutations(range(3))))
+@given(st.permutations(range(3)))
 def test_the_second_number_of_an_edge_is_the_output_nr(chosen: list[int]) -> None:
     x = leaf(4.0, 5.0, 6.0)
     parts = x.unbind()

@@ -129,7 +129,7 @@ def _clip(text: str, widest: int = WIDEST) -> str:
 def _named(name: str, lines: Sequence[Line]) -> tuple[Line, ...]:
     """`name = lines`, the further lines below the first; a long name in a line of its own."""
     first, *more = lines
-    if len(lines) > 1 and len(name) > 8 or len(name) + len(first.text) > WIDEST:
+    if (len(lines) > 1 and len(name) > 8) or len(name) + len(first.text) > WIDEST:
         return (Line(name), *lines)
     indent = SPACE * (len(name) + 3)
     return (

@@ -1,8 +1,8 @@
 """Makes a graph that is too large to draw small enough: several of its nodes share a box.
 
-Nodes are grouped where they stand next to each other in the order in which the engine ran them. So a
-group can lead to what comes after it only, and the smaller graph has no cycle either. That order is
-the forward pass backwards: what one module did, or one turn of a loop, stands together in it.
+Nodes are grouped where they stand next to each other in the order in which the engine ran them. So
+a group can lead to what comes after it only, and the smaller graph has no cycle either. That order
+is the forward pass backwards: what one module did, or one turn of a loop, stands together in it.
 """
 
 from __future__ import annotations

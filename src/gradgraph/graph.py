@@ -147,7 +147,7 @@ class Pass:
     grads: dict[int, Value | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Graph:
     """A graph and the backward passes that ran through it.
 
@@ -217,6 +217,9 @@ class Graph:
         from gradgraph.page import render
 
         return render(self, language)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         from gradgraph.text import tree

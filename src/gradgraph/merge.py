@@ -102,9 +102,7 @@ class _Merger:
             "group",
             label=_shortened(labels) if several else labels[0] if len(labels) == 1 else "",
             module=module,
-            shapes=()
-            if several
-            else tuple(self._of(self.old.nodes[n].shapes, s) for n, s in entries),
+            shapes=tuple(self._of(self.old.nodes[node].shapes, slot) for node, slot in entries),
             dtypes=tuple(sorted({d for node in nodes for d in self.old.nodes[node].dtypes})),
         )
 
@@ -220,9 +218,10 @@ def _sum(values: Sequence[Value]) -> Value:
 
 
 def _added(datas: Sequence[Nested]) -> Nested:
-    if isinstance(datas[0], list):
-        return [_added(column) for column in zip(*datas, strict=True)]  # type: ignore[arg-type]
-    return sum(float(data) for data in datas)  # type: ignore[arg-type]
+    columns = [data for data in datas if isinstance(data, list)]
+    if columns:
+        return [_added(column) for column in zip(*columns, strict=True)]
+    return sum((float(data) for data in datas if not isinstance(data, list)), 0.0)
 
 
 def _text(data: Nested) -> str:

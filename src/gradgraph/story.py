@@ -158,9 +158,8 @@ class _Teller:
                 missing = True
                 continue
             target = self.graph.nodes[edge.target]
-            rules.append(
-                _equation(f"∂L/∂{rule.wrt}", rule.formula, rule.numbers, self.say(value, False))
-            )
+            result = self.say(value, False)
+            rules.append(_equation(f"∂L/∂{rule.wrt}", rule.formula, rule.numbers, result))
             if target.label and target.label != rule.wrt:
                 remarks.append(self.word("is", wrt=rule.wrt, name=target.label))
         for saved in node.saved:

@@ -132,7 +132,7 @@ def _pattern(forms: list[str]) -> str:
         groups.setdefault(form[0], []).append(rest)
     return (
         "|".join(
-            f"{'(?<![a-z0-9_-])' if re.match('[a-z0-9_]', first) else ''}{re.escape(first)}"
+            f"{'(?<![a-z0-9_.-])' if re.match('[a-z0-9_]', first) else ''}{re.escape(first)}"
             f"(?:{'|'.join(rests)})"
             for first, rests in groups.items()
         )

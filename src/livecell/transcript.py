@@ -61,7 +61,11 @@ def _output(output: Output) -> str:
         # Which part of a line is underlined differs between Python versions.
         kept = [line for line in output["traceback"] if not re.fullmatch(r"[\s~^]+", line)]
         return _marked("error", "\n".join(kept) + "\n")
-    return "".join(f"[{mime}]\n" for mime in sorted(output["data"]))
+    data = output["data"]
+    kinds = sorted({mime.partition(";")[0] for mime in data} - {"text/plain"})
+    # What a terminal would show of it can be reviewed; markup cannot.
+    plain = data["text/plain"].rstrip("\n") + "\n" if "text/plain" in data else ""
+    return "".join(f"[{kind}]\n" for kind in kinds) + _marked("shown as", plain)
 
 
 def _marked(mark: str, text: str) -> str:

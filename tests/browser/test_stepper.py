@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.gradgraph import examples
 
 from gradgraph.boxes import number
+from gradgraph.fold import fold
 from gradgraph.graph import Graph, Step, Value
 from gradgraph.page import ASSETS, asset, render
 
@@ -81,7 +82,8 @@ def texts(page: Page, selector: str) -> list[str]:
     found: list[str] = page.eval_on_selector_all(
         selector,
         """all => all.map(one => [...one.querySelectorAll(":scope > [data-state] text")]
-            .filter(t => t.getClientRects().length && t.checkVisibility({ visibilityProperty: true }))
+            .filter(t => t.getClientRects().length)
+            .filter(t => t.checkVisibility({ visibilityProperty: true }))
             .map(t => t.textContent.replaceAll("\\u00a0", " ").trim()).join(" "))""",
     )
     return found
@@ -98,7 +100,7 @@ def said(value: Value | None) -> str:
 
 @every
 def test_every_frame_shows_what_had_happened_by_then(name: str, show: Open) -> None:
-    graph = examples.ALL[name]()
+    graph = fold(examples.ALL[name]())
     page = show(graph)
     slider = page.locator(".gg-slider")
     wired = [edge for edge in graph.edges if edge.target is not None]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from gradgraph import Graph, record
 
 
-def leaf(*numbers: object) -> Tensor:
-    return torch.tensor(*numbers, requires_grad=True)
+def leaf(numbers: object) -> Tensor:
+    return torch.tensor(numbers, requires_grad=True)
 
 
 def linear() -> Graph:
@@ -48,13 +48,13 @@ class Half(torch.autograd.Function):
         return x / 2
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad / 2, None
 
 
 def outputs() -> Graph:
     x, unused = leaf([1.0, 2.0]), leaf(5.0)
-    x.sum().backward()  # type: ignore[no-untyped-call]
+    x.sum().backward()
     a = Half.apply(x, unused)  # type: ignore[no-untyped-call]
     b = (x * x).sum()
     return record([a, b], gradient=[torch.ones(2), torch.tensor(1.0)], x=x, unused=unused, a=a, b=b)
@@ -135,6 +135,32 @@ def grid() -> Graph:
     return record(u - v + a, a=a, b=b, s=s, t=t, u=u, v=v)
 
 
+def loop(turns: int = 300) -> Graph:
+    """Too large to draw: one block, many times over."""
+    x, w, b = leaf(1.0), leaf(0.99), leaf(0.1)
+    y = x
+    for _ in range(turns):
+        y = y * w + b
+    return record(y, x=x, w=w, b=b, y=y)
+
+
+def deep_net() -> Graph:
+    """Too large to draw: many modules, each with leaves of its own."""
+    torch.manual_seed(0)
+    layers = [nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Tanh()) for _ in range(12)]
+    return record(nn.Sequential(*layers)(torch.ones(2, 4)).sum(), net=nn.Sequential(*layers))
+
+
+def irregular() -> Graph:
+    """Too large to draw, and without any pattern."""
+    x = leaf(0.5)
+    y = x
+    for at in range(150):
+        y = (torch.sin, torch.cos, torch.tanh, torch.exp, torch.sigmoid)[at * at * at % 31 % 5](y)
+        y = y + x if at * at % 7 % 3 else y * 0.9
+    return record(y, x=x, y=y)
+
+
 ALL: dict[str, Callable[[], Graph]] = {
     made.__name__: made
     for made in (
@@ -154,5 +180,8 @@ ALL: dict[str, Callable[[], Graph]] = {
         second_order,
         unnamed,
         grid,
+        loop,
+        deep_net,
+        irregular,
     )
 }

@@ -136,7 +136,7 @@ def test_a_page_in_a_folder_finds_the_glossary(render: Render) -> None:
         ("en", "Jacobian matrices", [("jacobian", "Jacobian matrices")]),
         ("en", "a non-leaf tensor", [("non_leaf", "non-leaf tensor")]),
         ("en", "non-leaf", []),  # not a leaf
-        ("en", "leaflet, cloverleaf, leaf_tensor, leaf-like", []),
+        ("en", "leaflet, cloverleaf, leaf_tensor, leaf-like, torch.leaf", []),
         ("en", "an edge case, then an edge", [("edge", "edge")]),
         ("en", "a VJP and a vector–Jacobian product", [("vjp", "VJP")]),
         ("en", "İ leaf ß edges", [("leaf", "leaf"), ("edge", "edges")]),
