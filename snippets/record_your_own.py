@@ -16,10 +16,8 @@ graph
 print(graph)
 
 # %% files
-from pathlib import Path
-
-Path("graph.svg").write_text(graph.to_svg(), encoding="utf-8")
-Path("graph.html").write_text(graph.to_html(language="zh"), encoding="utf-8")
+svg = graph.to_svg()
+html = graph.to_html(language="zh")
 
 # %% names
 w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -99,7 +97,7 @@ graph
 import inspect
 
 from gradgraph.fold import fold
-from gradgraph.record import DETAILED
+from gradgraph.recorder import DETAILED
 from gradgraph.rule_table import RULES
 from gradgraph.text import LINES
 from gradgraph.values import SMALL

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 import gradgraph
 from gradgraph import Edge, Graph, Node, Pass, Root, Rule, record
 from gradgraph.fold import fold
-from gradgraph.record import DETAILED, FOR_RULES
+from gradgraph.recorder import DETAILED, FOR_RULES
 from gradgraph.text import LINES
 from gradgraph.values import SMALL
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,21 +58,26 @@ def test_running_twice_gives_the_same_bytes(settings: Settings, runner: Runner) 
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_plain_run_prints_what_the_page_shows(
-    stem: str, runner: Runner, settings: Settings
+    stem: str, runner: Runner, settings: Settings, tmp_path: Path
 ) -> None:
     result = runner.result(stem)
     path = settings.snippet(stem)
     variables = {**os.environ, **environment(settings.threads), "MPLBACKEND": "agg"}
     del variables["PYTHONHASHSEED"]  # a plain run has another one every time
     done = subprocess.run(
-        [sys.executable, str(path)], env=variables, capture_output=True, text=True, check=False
+        [sys.executable, str(path)],
+        env=variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     before_error = itertools.takewhile(lambda cell: not cell.raises, result.cells)
     shown = list(before_error)
     failing = result.cells[len(shown)] if len(shown) < len(result.cells) else None
     expected = "".join(cell.text() for cell in [*shown, *([failing] if failing else [])])
     if not any(cell.volatile for cell in shown):
-        assert present.mask(done.stdout, str(settings.root), os.getcwd()) == expected
+        assert present.mask(done.stdout, str(settings.root), str(tmp_path)) == expected
     if failing:
         assert done.returncode == 1
         assert failing.error is not None

@@ -8,6 +8,6 @@ expression of a notebook's cell it is a picture to step through.
 """
 
 from gradgraph.graph import Edge, Graph, Node, Pass, Root, Rule, Saved, Step, Value
-from gradgraph.record import record
+from gradgraph.recorder import record
 
 __all__ = ["Edge", "Graph", "Node", "Pass", "Root", "Rule", "Saved", "Step", "Value", "record"]

@@ -83,7 +83,7 @@ class Edge(NamedTuple):
     """
 
     source: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs of an edge
     target: int | None
     slot: int
 
@@ -201,7 +201,7 @@ class Graph:
         from gradgraph.fold import fold
         from gradgraph.svg import draw
 
-        return draw(fold(self), language)
+        return draw(fold(self), language, standalone=True)
 
     def to_html(self, language: str = "en") -> str:
         """The picture to step through, with its style and script: for a notebook."""

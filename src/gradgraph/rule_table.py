@@ -28,6 +28,7 @@ class Operands:
         edge: the number of the input among the node's edges.
         shapes: of all inputs that the node has an edge for, in order.
         dtype: of the gradient to be sent.
+        received: the gradients of all results, for an operation that has several.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class Operands:
         edge: int,
         shapes: Sequence[tuple[int, ...]],
         dtype: torch.dtype,
+        received: Sequence[Tensor | None] = (),
     ) -> None:
         self.saved, self.edge, self.shapes, self.dtype = saved, edge, shapes, dtype
+        self.received = received
         self.shape = shapes[edge]
 
     def __getattr__(self, name: str) -> Any:
@@ -139,6 +142,11 @@ def _part(grad: Tensor, s: Operands) -> Tensor:
     dim = _dim(s)
     start = sum(shape[dim] for shape in s.shapes[: s.edge])
     return grad.narrow(dim, start, s.shape[dim])
+
+
+def _stack(grad: Tensor, s: Operands) -> Tensor:
+    """Of all results; those that nobody used have no gradient, which counts as zero."""
+    return torch.stack([torch.zeros_like(grad) if g is None else g for g in s.received], _dim(s))
 
 
 def _layer_norm(grad: Tensor, s: Operands) -> Tensor:
@@ -534,6 +542,7 @@ RULES: dict[str, tuple[Local, ...] | Callable[[int], Local]] = {
         f"grad.select(dim, {index})",
         lambda g, s: g.select(_dim(s), s.edge),
     ),
+    "UnbindBackward0": _self("stack(grad, dim)", _stack),
     "RepeatBackward0": _self(
         "Σ grad",
         lambda g, s: g.reshape(

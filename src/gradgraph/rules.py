@@ -45,7 +45,7 @@ def local_rule(
         return None
     wrt, written, compute = candidates[0]
     shapes = [() if one is None else tuple(one.shape) for one in sent]
-    operands = Operands(saved, index, shapes, gave.dtype)
+    operands = Operands(saved, index, shapes, gave.dtype, received)
     try:
         formula = written if isinstance(written, str) else written(saved)
         with torch.no_grad():
@@ -59,7 +59,7 @@ def local_rule(
     if not right:
         return None
     if not grad.is_complex():
-        formula = re.sub(r"conj\((\w+|\([^()]*\))\)", r"\1", formula)
+        formula = CONJUGATE.sub(r"\1", formula)
     for factor in ("alpha", "beta", "value"):
         if saved.get(factor) == 1:
             formula = formula.replace(f" · {factor}", "")
@@ -81,6 +81,7 @@ def _agree(computed: Tensor, sent: Tensor) -> bool:
 
 
 NAME = re.compile(r"(?<![A-Za-z0-9_.])[A-Za-z_][A-Za-z0-9_]*(?![A-Za-z0-9_(])")
+CONJUGATE = re.compile(r"conj\((\w+|-?\w*\([^()]*\))\)")
 METHOD = re.compile(r"\.[A-Za-z]")
 
 

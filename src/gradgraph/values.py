@@ -49,11 +49,8 @@ def text(data: Nested) -> str:
 
 def _range(tensor: Tensor) -> str:
     flat = tensor.abs() if tensor.is_complex() else tensor
-    if flat.dtype == torch.bool:
-        ends = [bool(flat.all()), bool(flat.any())]
-    else:
-        ends = [one.item() for one in torch.aminmax(flat)]
-    low, high = (text(_plain(one)) for one in ends)
+    ends = (flat.all(), flat.any()) if flat.dtype == torch.bool else torch.aminmax(flat)
+    low, high = (text(_plain(one.item())) for one in ends)
     both = low if low == high else f"{low} … {high}"
     return f"|·| {both}" if tensor.is_complex() else both
 

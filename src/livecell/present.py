@@ -7,7 +7,6 @@ import re
 import sysconfig
 import traceback
 
-
 ENGINE_FRAMES = re.compile(
     rf'^  File "(?:<frozen runpy>|{re.escape(os.path.dirname(__file__))}[^"]*)", line .*\n'
     r"(?: {4}.*\n)*",

@@ -428,8 +428,8 @@ def test_axe_finds_nothing(language: str, scheme: str, show: Open) -> None:
     for place in ("End", "Home", "ArrowRight"):
         for stepper in page.locator(".gg-step").all():
             stepper.press(place)
-        for fold in page.locator("details").all():
-            fold.evaluate("one => { one.open = true }")
+        for one in page.locator("details").all():
+            one.evaluate("one => { one.open = true }")
         page.wait_for_function("document.getAnimations().length === 0")
         violations = Axe().run(page).response["violations"]
         assert [(one["id"], one["nodes"][0]["html"]) for one in violations] == []

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gradgraph import Graph, record
-from gradgraph.record import DETAILED, _Recorder
+from gradgraph.recorder import DETAILED, _Recorder
 from gradgraph.values import value
 
 Program = list[tuple[str, int, int]]
@@ -456,6 +456,8 @@ def test_unused_parameters_may_be_named() -> None:
 def test_names_by_mapping() -> None:
     w = leaf(2.0)
     assert record(w * 2, names={"values": w}).nodes[-1].label == "values"
+    with pytest.raises(ValueError, match="not in the graph"):
+        record(w * 2, names={"a.b": leaf(1.0)})
 
 
 def test_two_passes_through_one_graph_join() -> None:

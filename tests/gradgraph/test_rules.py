@@ -124,6 +124,7 @@ UNARY: dict[str, Operation] = {
     "select last": lambda u: u[:, -1],
     "slice": lambda u: u[:, 1:],
     "slice steps": lambda u: u[:, ::2],
+    "unbind": lambda u: u.unbind(1)[2] * u.unbind(1)[0],
     "index": lambda u: u[ROWS],
     "index columns": lambda u: u[:, ROWS],
     "index mask": lambda u: u[u > 0],
@@ -177,7 +178,6 @@ BINARY: dict[str, Operation] = {
     "stack": lambda u, v: torch.stack([u, v], -1),
     "layer_norm": lambda u, v: F.layer_norm(u, (3,), v[0], v[1]),
 }
-WITHOUT_A_RULE = {"CopySlices", "UnbindBackward0", "SplitBackward0"}
 
 
 def leaf(data: list[list[float]], dtype: torch.dtype = torch.float64) -> Tensor:
@@ -269,6 +269,14 @@ def test_numbers_stand_in_the_formula() -> None:
         ("self", "grad · other", "1.0 · (-2.0)"),
         ("other", "grad · self", "1.0 · 3.0"),
     ]
+
+
+def test_real_numbers_have_no_conjugates_in_their_formulas() -> None:
+    for operation in UNARY.values():
+        out = operation(leaf(U))
+        assert isinstance(out, Tensor)
+        for step in record(out, gradient=torch.ones_like(out)).steps:
+            assert not any("conj" in rule.formula for rule in step.rules if rule)
 
 
 def test_long_tensors_leave_the_formula_without_numbers() -> None:

@@ -63,7 +63,7 @@ def record(
     for output in starts:
         if not isinstance(output, Tensor):
             raise not_a_tensor(output)
-    called = _called({**(names or {}), **named})
+    called, parameters = _called({**(names or {}), **named})
 
     def backward() -> None:
         try:
@@ -84,28 +84,38 @@ def record(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _Recorder(starts, called, values).run(backward, gradient)
+        return _Recorder(starts, called, parameters, values).run(backward, gradient)
     finally:
         if collecting:
             gc.enable()
 
 
-def _called(names: Mapping[str, object]) -> dict[str, Tensor]:
-    """The caller's names, those of the parameters of modules included."""
+def _called(names: Mapping[str, object]) -> tuple[dict[str, Tensor], set[str]]:
+    """The caller's names, those of the parameters of modules included; and which are the latter."""
     called: dict[str, Tensor] = {}
+    parameters: set[str] = set()
     for name, one in names.items():
         if isinstance(one, nn.Module):
-            called |= {f"{name}.{path}": each for path, each in one.named_parameters()}
+            own = {f"{name}.{path}": each for path, each in one.named_parameters()}
+            called |= own
+            parameters |= own.keys()
         elif isinstance(one, Tensor):
             called[name] = one
         else:
             raise not_a_name(name, one)
-    return called
+    return called, parameters
 
 
 class _Recorder:
-    def __init__(self, outputs: Sequence[Tensor], called: dict[str, Tensor], values: bool) -> None:
+    def __init__(
+        self,
+        outputs: Sequence[Tensor],
+        called: dict[str, Tensor],
+        parameters: set[str],
+        values: bool,
+    ) -> None:
         self.outputs, self.called, self.values = outputs, called, values
+        self.parameters = parameters
         self.walk: Walk = walk(outputs)
         self.detailed = len(self.walk.nodes) <= DETAILED
         self.saved: list[dict[str, Any]] = [
@@ -123,7 +133,9 @@ class _Recorder:
             found = self.walk.find(tensor)
             if found:
                 self.labels.setdefault(found, name)
-            elif "." not in name:  # a module may have parameters that this output did not use
+            elif (
+                name not in self.parameters
+            ):  # a module may have parameters that this output did not use
                 raise not_in_graph(name, tensor)
 
     def run(self, backward: Any, gradient: Tensor | Sequence[Tensor | None] | None) -> Graph:
