@@ -53,9 +53,14 @@ def test_switching_language_lands_on_the_same_lesson(stem: str, tab: Page, addre
     ("language", "query", "stem"),
     [
         ("", "雅可比", "vector_backward"),
-        ("", "叶子张量", "scalar_backward"),
+        ("", "叶子张量", "computational_graph"),
+        ("", "就地修改", "inplace_and_views"),
+        ("", "向量–雅可比积", "vector_backward"),
+        ("", "雅可比矩阵", "vector_backward"),
         ("en/", "Jacobian", "vector_backward"),
+        ("en/", "vector–Jacobian product", "vector_backward"),
         ("en/", "retain_graph", "scalar_backward"),
+        ("en/", "modified by an inplace operation", "inplace_and_views"),
     ],
 )
 def test_search_finds(language: str, query: str, stem: str, tab: Page, address: str) -> None:

@@ -148,7 +148,8 @@ def deep_net() -> Graph:
     """Too large to draw: many modules, each with leaves of its own."""
     torch.manual_seed(0)
     layers = [nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Tanh()) for _ in range(12)]
-    return record(nn.Sequential(*layers)(torch.ones(2, 4)).sum(), net=nn.Sequential(*layers))
+    net = nn.Sequential(*layers)
+    return record(net(torch.ones(2, 4)).sum(), net=net)
 
 
 def irregular() -> Graph:
