@@ -100,8 +100,13 @@ class _Drawing:
     def place(self) -> Layout:
         self.rows = order(self.row, self.wires)
         self._set_ports()
+        for row in self.rows:
+            for left, right in pairwise(row):
+                self.x[right] = self.x[left] + self._between(left, right)
+        # Small drawings are worth more care than large ones can be given.
+        sweeps = max(12, min(200, 60_000 // (len(self.wires) + 1)))
         for _ in range(3):
-            self._set_x()
+            self._set_x(sweeps)
             self._straighten()
             self._move_ports()
         left = min((x - w / 2 for x, (w, _) in zip(self.x, self.sizes, strict=True)), default=0)
@@ -154,15 +159,12 @@ class _Drawing:
         bend = not self.sizes[left][0] or not self.sizes[right][0]
         return (self.sizes[left][0] + self.sizes[right][0]) / 2 + (LANE if bend else GAP)
 
-    def _set_x(self) -> None:
+    def _set_x(self, sweeps: int) -> None:
         """Shorten the wires: least squares with the distances in a row as constraints.
 
         A row is solved exactly while the others stand still, down and up until nothing moves.
         """
-        for row in self.rows:
-            for left, right in pairwise(row):
-                self.x[right] = self.x[left] + self._between(left, right)
-        for _ in range(200):
+        for _ in range(sweeps):
             before = list(self.x)
             for row in [*self.rows, *reversed(self.rows)]:
                 self._solve(row)

@@ -36,8 +36,8 @@ class Block:
     """One thing on a page that its twin must have too.
 
     Attributes:
-        kind: `cell`, `value`, `heading`, `box` or `image`; `stray` is a line that looks like the
-            fence of a cell and is none.
+        kind: `cell`, `value`, `heading`, `box` or `image`; `choices` are those of a predict box;
+            `stray` is a line that looks like the fence of a cell and is none.
         key: what makes two of them the same: `stem:cell`, `## #id`, …
         line: line number on the page, counted from 1.
     """

@@ -104,7 +104,7 @@ def _choice(parent: ET.Element, name: ET.Element, reasons: list[ET.Element], lan
     sign = ET.SubElement(verdict, "span", {"class": "lc-mark", "aria-hidden": "true"})
     sign.text = AtomicString(mark)
     sign.tail = AtomicString(f" {word(kind, language)}")
-    gap = " " if word(kind, language).isascii() else ""  # 。has its own
+    gap = " " if word(kind, language).isascii() else ""  # a full-width stop has its own
     verdict.tail = gap + (body[0].text or "").lstrip()
     body[0].text = None
     body[0].insert(0, verdict)

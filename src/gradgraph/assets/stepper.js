@@ -122,7 +122,8 @@
     // A fraction of the way is easier to animate than its length.
     for (const line of figure.querySelectorAll(".gg-edge:not(.gg-stub) > .gg-line")) line.setAttribute("pathLength", 1)
     stepper.hidden = false
-    frame.scrollLeft = (frame.scrollWidth - frame.clientWidth) / 2
+    const output = figure.querySelector(".gg-root > rect").getBoundingClientRect(), view = frame.getBoundingClientRect()
+    frame.scrollLeft = (output.left + output.right - view.left - view.right) / 2
   }
 
   const look = () => document.querySelectorAll(".gg-figure:not([data-steps])").forEach(start)
