@@ -203,7 +203,9 @@ def test_several_outputs_give_the_weighted_sum_of_their_gradients(
     (two,) = grad(outputs[1], w, retain_graph=True)
     (plain,) = grad(outputs, w, retain_graph=True)
     torch.testing.assert_close(plain, one + two)
-    (weighted,) = grad(outputs, w, grad_outputs=[torch.tensor(k, dtype=torch.float64) for k in weights])
+    (weighted,) = grad(
+        outputs, w, grad_outputs=[torch.tensor(k, dtype=torch.float64) for k in weights]
+    )
     torch.testing.assert_close(weighted, weights[0] * one + weights[1] * two)
 
 

@@ -101,8 +101,8 @@ class _Drawing:
         self.rows = order(self.row, self.wires)
         self._set_ports()
         for row in self.rows:
-            for left, right in pairwise(row):
-                self.x[right] = self.x[left] + self._between(left, right)
+            for item, other in pairwise(row):
+                self.x[other] = self.x[item] + self._between(item, other)
         # Small drawings are worth more care than large ones can be given.
         sweeps = max(12, min(200, 60_000 // (len(self.wires) + 1)))
         for _ in range(3):
