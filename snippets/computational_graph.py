@@ -113,7 +113,7 @@ ax.set_ylabel("double_until_100(v)")
 
 # %% move
 print("device =", w.device)
-# zh: meta 设备只有形状、没有数据，这里用它代替显卡
+# zh: meta 设备只有形状、没有数据，这里用它代替 GPU
 # en: the meta device has shapes but no data; here it stands in for a GPU
 flags = w.to("cpu").is_leaf, w.to("meta").is_leaf
 print("flags =", flags)
@@ -137,10 +137,10 @@ torch.optim.SGD([w / 10], lr=0.1)
 # zh: 先算好数值，再要求梯度
 # en: finish the values, then ask for the gradient
 scaled = (torch.ones(3) / 10).requires_grad_()
-# zh: 已经有了一个非叶子张量：切断它的来历
+# zh: 手上只有非叶子张量：切断它的来历
 # en: a non-leaf is all you have: cut off its history
 again = (w / 10).detach().requires_grad_()
-# zh: 模块自己负责：.double() 换掉参数的数据，参数仍是叶子张量
+# zh: 模块不用操心：.double() 换掉参数的数据，参数仍是叶子张量
 # en: a module takes care: .double() replaces the data, its parameters stay leaves
 linear = torch.nn.Linear(2, 1).double()
 

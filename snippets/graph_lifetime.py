@@ -10,7 +10,7 @@ held = weakref.WeakSet()
 
 class Saved:
     def __init__(self, tensor):
-        # zh: 去掉 grad_fn，免得节点通过这份记录拿住自己
+        # zh: 去掉 grad_fn，免得节点通过这份记录握住自己
         # en: without its grad_fn, or a node would hold itself
         self.tensor = tensor.detach()
         held.add(self)

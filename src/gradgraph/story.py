@@ -132,7 +132,7 @@ class _Teller:
             self.word("to", value=listed(values, self.language), name=self.names[target])
             for target, values in targets.items()
         ]
-        received = self.word("comma").join(self.say(value) for value in step.received)
+        received = self.received(step)
         key = ("sends" if sent else "ends") if received else ("sends on" if sent else "runs")
         sentence = self.word(
             key, node=self.names[node.id], received=received, list=listed(sent, self.language)
@@ -142,6 +142,15 @@ class _Teller:
         if arrived:
             rules, remarks = [arrived, *rules], [self.word("arrive"), *remarks]
         return Frame(node.id, label, sentence, tuple(rules), tuple(remarks))
+
+    def received(self, step: Step) -> str:
+        values = [self.say(value) for value in step.received]
+        if len(values) > 1:
+            each = (self.word("result", n=at) for at in range(len(values)))
+            values = [
+                f"{one}{self.word('colon')}{value}" for one, value in zip(each, values, strict=True)
+            ]
+        return listed(values, self.language)
 
     def rules(self, step: Step) -> tuple[list[tuple[str, ...]], list[str]]:
         """The rule of each gradient sent, and what has to be said about them."""
@@ -159,7 +168,9 @@ class _Teller:
                 continue
             target = self.graph.nodes[edge.target]
             result = self.say(value, False)
-            rules.append(_equation(f"∂L/∂{rule.wrt}", rule.formula, rule.numbers, result))
+            # Where several gradients came, `grad` is not one number.
+            numbers = rule.numbers if sum(map(bool, step.received)) == 1 else ""
+            rules.append(_equation(f"∂L/∂{rule.wrt}", rule.formula, numbers, result))
             if target.label and target.label != rule.wrt:
                 remarks.append(self.word("is", wrt=rule.wrt, name=target.label))
         for saved in node.saved:

@@ -83,7 +83,7 @@ WORDS = {
         "saves": "保存 {what}",
         "shape": "形状 {shape}",
         "results": "{n} 个结果：",
-        "result": "第 {n} 个结果",
+        "result": "结果 {n}",
         "more": "另保存 {n} 项",
         "function": "自定义 Function",
         "leaf": "叶子",

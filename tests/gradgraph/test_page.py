@@ -162,3 +162,13 @@ def test_a_graph_without_any_pass_is_a_picture_only() -> None:
 def test_the_note_of_a_large_graph_is_in_the_pages_language() -> None:
     assert "<figcaption>The graph has 603 nodes" in render(examples.loop())
     assert "<figcaption>这张图共有 603 个节点" in render(examples.loop(), "zh")
+
+
+def test_several_results_are_told_apart() -> None:
+    sentences = [row[1] for row in rows(examples.unnamed())]
+    received = "result 0: 3.0 and result 1: no gradient"
+    assert f"UnbindBackward0 receives {received} and sends [3.0, 0.0] to leaf." in sentences
+    x = examples.leaf([1.0, 2.0])
+    one, two = x.unbind()
+    rule = [row[2] for row in rows(record(one * two, x=x)) if row[1].startswith("Unbind")]
+    assert "stack(2.0" not in rule[0]  # which of the two gradients?
