@@ -56,7 +56,8 @@ class Node(NamedTuple):
     Attributes:
         id: position in `Graph.nodes`; numbered breadth first from the outputs.
         op: its name as torch gives it, without `torch::autograd::`: `MulBackward0`.
-        kind: `op`; `accumulate` (AccumulateGrad); `function` (a user's autograd.Function).
+        kind: `op`; `accumulate` (AccumulateGrad); `function` (a user's autograd.Function);
+            `group` (several nodes drawn as one, see `gradgraph.fold`).
         label: name of the tensor it belongs to (the leaf, or the result it computed), or "".
         module: path of the nn.Module whose call made it, or "".
         shapes: shape of each result of the forward operation (each gradient that comes in).
@@ -201,7 +202,7 @@ class Graph:
         from gradgraph.fold import fold
         from gradgraph.svg import draw
 
-        return draw(fold(self), language, standalone=True)
+        return draw(fold(self, language=language), language, standalone=True)
 
     def to_html(self, language: str = "en") -> str:
         """The picture to step through, with its style and script: for a notebook."""

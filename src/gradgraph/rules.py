@@ -66,7 +66,8 @@ def local_rule(
     named = {"grad": grad, **saved}
     if isinstance(saved.get("self"), Tensor):
         named["count"] = saved["self"].numel()
-    return Rule(wrt, formula, _numbers(formula, named))
+    single = sum(one is not None for one in received) == 1  # else `grad` is not one number
+    return Rule(wrt, formula, _numbers(formula, named) if single else "")
 
 
 def _agree(computed: Tensor, sent: Tensor) -> bool:
