@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
-import weakref
 import warnings
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
