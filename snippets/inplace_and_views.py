@@ -48,7 +48,7 @@ def write(f, place):
     h = x * 0.5 + 1
     out = f(h)
     # zh: 在改写之前看：节点存了哪些张量
-    # en: look before writing: which tensors does the node keep
+    # en: before writing, look which tensors the node has saved
     node = out.grad_fn
     names = [name for name in dir(node) if name.startswith("_saved_")]
     tensors = [n for n in names if isinstance(getattr(node, n), torch.Tensor)]
@@ -108,7 +108,7 @@ opt_d.zero_grad()
 loss_d.backward()
 opt_d.step()
 # zh: 先更新 D，再让 fake 重新经过 D
-# en: first update D, then send fake through D anew
+# en: first update D, then send fake through D again
 loss_g = -D(fake).sum()
 loss_g.backward()
 print("G.weight.grad =", G.weight.grad)

@@ -292,7 +292,7 @@ def picture(language: str) -> str:
     ("language", "words"),
     [
         ("en", ["saves ", "result 1", "none", "Play", "Step", "self", "autograd.Function"]),
-        ("zh", ["保存 ", "第 1 个结果", "无", "播放", "下一步", "self"]),
+        ("zh", ["保存 ", "结果 1", "无", "播放", "下一步", "self"]),
     ],
 )
 def test_the_pictures_use_the_words_of_the_page(language: str, words: list[str]) -> None:
