@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from livecell import cells, pages, questions, termcheck
+from livecell import atlas, cells, pages, questions, termcheck
 from livecell.errors import LivecellError, relative
 from livecell.pages import Block
 from livecell.results import Result
@@ -22,7 +22,11 @@ Lines = dict[str, int]
 
 def site(settings: Settings, result: Callable[[str], Result]) -> list[LivecellError]:
     """The errors of all pages and snippets, given the results of all snippets."""
-    return _check(settings, lambda stem: {cell.name: cell.line for cell in result(stem).cells})
+
+    def lines(stem: str) -> Lines:
+        return {cell.name: cell.line for cell in result(stem).cells}
+
+    return _check(settings, lines, result)
 
 
 def static(settings: Settings) -> list[LivecellError]:
@@ -35,7 +39,11 @@ def static(settings: Settings) -> list[LivecellError]:
     return _check(settings, lines)
 
 
-def _check(settings: Settings, lines_of: Callable[[str], Lines]) -> list[LivecellError]:
+def _check(
+    settings: Settings,
+    lines_of: Callable[[str], Lines],
+    result: Callable[[str], Result] | None = None,
+) -> list[LivecellError]:
     errors: list[LivecellError] = []
     known: dict[str, Lines] = {}
     failed: set[str] = set()
@@ -55,6 +63,7 @@ def _check(settings: Settings, lines_of: Callable[[str], Lines]) -> list[Livecel
         errors += [replace(e, file=page) for e in questions.static(pages.text_of(page))]
     errors += _unused(settings, known, [block for blocks in read.values() for block in blocks])
     errors += termcheck.check(settings, read)
+    errors += atlas.check(settings, read, result)
     return errors + _twins(folders(settings), read)
 
 

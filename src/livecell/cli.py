@@ -1,4 +1,4 @@
-"""The command line: run · check · diff · new."""
+"""The command line: run · check · diff · new · explain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from livecell import check, scaffold, transcript
+from livecell import atlas, check, explain, scaffold, transcript
 from livecell.errors import LivecellError, nearest, relative
 from livecell.results import Result
 from livecell.run import Runner
@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     new = commands.add_parser("new", help="begin a lesson: snippet, pages, test, entry in nav")
     new.set_defaults(command=_new)
     new.add_argument("stem", help="its name, such as graph_lifetime")
+
+    explaining = commands.add_parser("explain", help="what an error means, and what to do")
+    explaining.set_defaults(command=_explain)
+    explaining.add_argument(
+        "message", nargs="*", help="the error; without it, what comes from standard input"
+    )
     return parser
 
 
@@ -116,6 +122,18 @@ def _new(options: argparse.Namespace, settings: Settings) -> int:
         out.print(f"Add {options.stem}.md to nav in mkdocs.yml: it has no list there to extend.")
     out.print(f"Now: mkdocs serve, and approve the outputs with pytest --update -k {options.stem}")
     return 0
+
+
+def _explain(options: argparse.Namespace, settings: Settings) -> int:
+    known = atlas.load(settings)
+    if known is None:
+        raise LivecellError(
+            "this site explains no errors", expected=f"lists in {relative(settings.atlas)}"
+        )
+    text = " ".join(options.message) or sys.stdin.read()
+    said, is_known = explain.explain(text, known, explain.language(settings))
+    (out if is_known else err).print(said, markup=False)
+    return 0 if is_known else 1
 
 
 def _outcomes(options: argparse.Namespace, settings: Settings) -> dict[str, Result | LivecellError]:

@@ -27,13 +27,14 @@ from markdown.util import AtomicString
 from markupsafe import Markup
 from pymdownx.superfences import SuperFencesException
 
-from livecell import pages, render
+from livecell import atlas, pages, render, terms
+from livecell.atlas import Atlas
 from livecell.errors import LivecellError, nearest
 from livecell.results import CellResult, Result
 from livecell.run import Runner
 from livecell.settings import Settings
 from livecell.superfences import LANGUAGES
-from livecell.terms import Terms, load
+from livecell.terms import Terms
 
 OPTIONS = ("show", "alt")
 SHOW = ("both", "code", "output")
@@ -52,6 +53,7 @@ class Site:
         errors: where errors are collected; None to raise the first one.
         cited: the stems that the page has asked for.
         terms: the terms that pages explain, if the site lists any.
+        atlas: the errors that pages explain, if the site lists any.
     """
 
     result: Callable[[str], Result]
@@ -62,6 +64,7 @@ class Site:
     errors: list[LivecellError] | None = None
     cited: set[str] = field(default_factory=set)
     terms: Terms | None = None
+    atlas: Atlas | None = None
 
     def cell(self, reference: str) -> CellResult:
         """The cell that a page calls `stem:cell`.
@@ -120,7 +123,7 @@ def current_site(language: str = "") -> Site:
         runner = Runner(settings)
         language = language or next(iter(settings.languages), "en")
         site = Site(runner.result, language, settings.languages, settings.stems)
-        site.terms = load(settings)
+        site.terms, site.atlas = terms.load(settings), atlas.load(settings)
     return site
 
 

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from markdown.treeprocessors import Treeprocessor
 from markdown.util import AtomicString
 
 from livecell import fence, pages
-from livecell.errors import LivecellError
+from livecell.elements import text_in
 from livecell.termfile import Term
 from livecell.terms import GLOSSARY, MARKER, Finder, Terms, no_topic
 from livecell.words import word
@@ -97,9 +96,9 @@ class _Linker:
         # Elements of other kinds than the card's: Material's search takes the end of any <span>
         # for the end of the one that it is to pass over.
         head = ET.SubElement(card, "b")
-        _text(head, term.names[self._language])
+        text_in(head, term.names[self._language])
         _others(head, term, self._language)
-        _text(card, term.definitions[self._language])
+        text_in(card, term.definitions[self._language])
         return mention
 
 
@@ -127,53 +126,28 @@ class _List(BlockProcessor):
 
 def _entry(listing: ET.Element, term: Term, terms: Terms, language: str) -> None:
     name = ET.SubElement(listing, "dt", {"id": term.id})
-    _text(ET.SubElement(name, "span"), term.names[language])
+    text_in(ET.SubElement(name, "span"), term.names[language])
     _others(name, term, language)
     body = ET.SubElement(listing, "dd")
-    _text(ET.SubElement(body, "p"), term.definitions[language])
+    text_in(ET.SubElement(body, "p"), term.definitions[language])
     if also := term.words(language, "also"):
         spelt = word("also", language) + word("comma", language).join(also)
-        _text(ET.SubElement(body, "p", {"class": "lc-term-note"}), spelt)
+        text_in(ET.SubElement(body, "p", {"class": "lc-term-note"}), spelt)
     if term.page:
         stem, _, heading = term.page.partition("#")
         more = ET.SubElement(body, "p", {"class": "lc-term-note"})
         more.text = AtomicString(word("more", language))
         address = f"{stem}.md" + (f"#{heading}" if heading else "")
-        title = _title(terms.folders[language] / f"{stem}.md") or stem
-        _text(ET.SubElement(more, "a", {"href": address}), title)
+        title = pages.title(terms.folders[language] / f"{stem}.md") or stem
+        text_in(ET.SubElement(more, "a", {"href": address}), title)
 
 
 def _others(parent: ET.Element, term: Term, language: str) -> None:
     """What the term is called in the other languages."""
     for other, name in term.names.items():
         if other != language and name != term.names[language]:
-            _text(parent, " ")
-            _text(ET.SubElement(parent, "small", {"class": "lc-other", "lang": other}), name)
-
-
-def _text(element: ET.Element, text: str) -> None:
-    """Put `text`, in which backticks mark code, behind what `element` holds."""
-    first, *parts = text.split("`")
-    if len(element):
-        element[-1].tail = AtomicString((element[-1].tail or "") + first)
-    else:
-        element.text = AtomicString((element.text or "") + first)
-    for code, tail in zip(parts[::2], parts[1::2], strict=False):
-        child = ET.SubElement(element, "code")
-        child.text, child.tail = AtomicString(code), AtomicString(tail)
-
-
-def _title(page: Path) -> str:
-    """The title of the page at `page`, or nothing."""
-    try:
-        text = pages.text_of(page)
-    except (OSError, LivecellError):
-        return ""
-    for block in pages.parse(text):
-        if block.kind == "heading" and block.key.split()[0] == "#":
-            line = text.split("\n")[block.line - 1]
-            return re.sub(r"\s*\{[^}]*\}\s*$", "", line.lstrip("# ")).strip()
-    return ""
+            text_in(parent, " ")
+            text_in(ET.SubElement(parent, "small", {"class": "lc-other", "lang": other}), name)
 
 
 class GlossaryExtension(Extension):

@@ -24,6 +24,8 @@ COMMENT = re.compile(r"^<!--.*?-->", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"(?: {4})*(?P<marks>#{1,6})\s.*?(?:\{[^}]*#(?P<id>[\w-]+)[^}]*\}\s*)?")
 UNDERLINE = re.compile(r"(?:=+|-+) *")
 BOX = re.compile(r'\s*(?P<mark>!!!|\?{3}\+?) ?(?P<type>[\w-]+|(?="))')
+ENTRY = re.compile(r"\[ENTRY (?P<id>[\w-]+)\] *")
+"""The line that an entry of the atlas (`livecell.atlas`), its heading first, takes the place of."""
 IMAGE = re.compile(r"!\[[^\]]*\]\((?P<target>[^)\s]+)")
 NO_WORDS = re.compile(
     r"(?<=\])\([^)\s]*|<https?:[^>\s]*>|\{[^}\n]*#[^}\n]*\}|\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL
@@ -81,6 +83,19 @@ def line_of(culprit: str, page: Path) -> int | None:
     first = culprit.partition("\n")[0]
     starts = [text.find(needle) for needle in (f"`{first}", f"${first}", first)]
     return next((text.count("\n", 0, start) + 1 for start in starts if start >= 0), None)
+
+
+def title(page: Path) -> str:
+    """The title of the page at `page`, or nothing."""
+    try:
+        text = text_of(page)
+    except (OSError, LivecellError):
+        return ""
+    for block in parse(text):
+        if block.kind == "heading" and block.key.split()[0] == "#":
+            line = text.split("\n")[block.line - 1]
+            return re.sub(r"\s*\{[^}]*\}\s*$", "", line.lstrip("# ")).strip()
+    return ""
 
 
 def parse(text: str) -> list[Block]:
@@ -151,6 +166,8 @@ def _structure(lines: list[str]) -> Iterator[Block]:
         if heading := HEADING.fullmatch(line):
             key = heading["marks"] + (f" #{heading['id']}" if heading["id"] else "")
             yield Block("heading", key, number)
+        elif entry := ENTRY.fullmatch(line):
+            yield Block("heading", f"## #{entry['id']}", number)
         elif box := BOX.match(line):
             yield Block("box", f"{box['mark']} {box['type']}", number)
         elif UNDERLINE.fullmatch(line) and _is_title(lines[: number - 1]):

@@ -16,6 +16,7 @@ PATHS = {
     "docs": "docs",
     "transcripts": "tests/transcripts",
     "terms": "docs/terms.yml",
+    "atlas": "docs/atlas",
     "store": ".cache/livecell",
 }
 
@@ -42,6 +43,7 @@ class Settings:
         docs: folder that holds one folder of pages per language.
         transcripts: folder of the approved outputs.
         terms: file of the terms that the glossary explains; need not exist.
+        atlas: folder of the lists of errors that the site explains; need not exist.
         store: folder of results and rendered pages; may be deleted at any time.
         languages: language tags of comments and pages; the first is the default language.
         preload: stages of modules to import once, in the fork server.
@@ -57,6 +59,7 @@ class Settings:
     docs: Path
     transcripts: Path
     terms: Path
+    atlas: Path
     store: Path
     languages: tuple[str, ...] = ()
     preload: tuple[Preload, ...] = ()

@@ -18,6 +18,8 @@ Assets = dict[str, Path]
 
 TERMS: Assets = {"assets/terms.js": OWN / "terms.js"}
 """What a site needs that lists terms."""
+ATLAS: Assets = {"assets/paste.js": OWN / "paste.js"}
+"""What a site needs that lists errors."""
 
 
 def find(packages: Iterable[str]) -> Assets:

@@ -17,7 +17,7 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import check, fence, render, terms
+from livecell import atlas, check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
 from livecell.mkdocs import assets, publish, refresh, reuse, serve, twin
@@ -85,20 +85,29 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         self.shared = refresh.snapshot(refresh.shared_files(config, settings))
         listed = terms.load(settings)
         words = listed.chinese_words if listed else ()
+        errors = atlas.load(settings)
         if listed:
-            assets.load(config, assets.TERMS)
-            self.assets |= assets.TERMS
-            if (extension := "livecell.glossary") not in config.markdown_extensions:
-                config.markdown_extensions.append(extension)
+            self._extend(config, "livecell.glossary", assets.TERMS)
+        if errors:
+            self._extend(config, "livecell.atlaspage", assets.ATLAS)
         fallback = twin.language or next(iter(settings.languages), "en")
         language = str(config.theme.get("language") or fallback)
-        fence.site = fence.Site(result, language, settings.languages, lambda: stems, terms=listed)
+        fence.site = fence.Site(
+            result, language, settings.languages, lambda: stems, terms=listed, atlas=errors
+        )
         self.store = settings.store
         render.memo = Memo(settings.store / "memo" / f"{language}.json")
         reuse.search_entries(config, render.memo, words)
         if self.session is not None and self.session.runner.is_busy:
             reuse.load_chinese_words(config, words)
         return config
+
+    def _extend(self, config: MkDocsConfig, extension: str, scripts: assets.Assets) -> None:
+        """Have pages understand a Markdown extension of ours, and load what it needs."""
+        assets.load(config, scripts)
+        self.assets |= scripts
+        if extension not in config.markdown_extensions:
+            config.markdown_extensions.append(extension)
 
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
         """Publish the styles and scripts of the engine and of the packages."""

@@ -1,0 +1,108 @@
+"""Lists that an author keeps in YAML, read as nodes that know their lines.
+
+What is wrong is collected, not raised: an author sees all of it at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from livecell.errors import LivecellError, nearest
+
+ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def compose(text: str) -> Any:
+    """The root node of a file with this text; None if it is empty.
+
+    Raises:
+        LivecellError: it is not YAML.
+    """
+    try:
+        return yaml.compose(text, Loader=_LOADER)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else None
+        said = str(getattr(error, "problem", "") or error)
+        raise LivecellError("is not valid YAML", line=line, found=said) from None
+
+
+class Reader:
+    """Reads entries, mappings of texts and lists of words, and collects what is wrong.
+
+    Args:
+        kind: what an entry is called, such as `term`.
+        texts: fields whose value is a text.
+        lists: fields whose value is a list of texts.
+        needed: fields that every entry needs, and why, by name.
+    """
+
+    def __init__(
+        self, kind: str, texts: Sequence[str], lists: Sequence[str], needed: dict[str, str]
+    ) -> None:
+        self.kind = kind
+        self.errors: list[LivecellError] = []
+        self._texts = ["id", *texts]
+        self._lists = list(lists)
+        self._needed = needed
+        self._ids: dict[str, int] = {}
+
+    @property
+    def _name(self) -> str:
+        return f"{'an' if self.kind[0] in 'aeiou' else 'a'} {self.kind}"
+
+    def wrong(self, node: Any, problem: str, **rest: str | None) -> None:
+        """Note that something is wrong at `node`."""
+        self.errors.append(LivecellError(problem, line=line_of(node), **rest))
+
+    def entries(self, listed: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """The entries of a list that are whole: each one's node, and its values by field."""
+        for node in listed.value:
+            before = len(self.errors)
+            if not isinstance(node, yaml.MappingNode):
+                self.wrong(node, f"{self._name} is no mapping", found=str(node.value)[:80])
+                continue
+            values = self._fields(node)
+            for name, why in self._needed.items():
+                if not values.get(name):
+                    title = f"the {self.kind} {values.get('id', '')!r} has no {name!r}"
+                    self.wrong(node, title, todo=why)
+            self._identify(node, values.get("id", ""))
+            if len(self.errors) == before:
+                yield node, values
+
+    def _identify(self, node: Any, name: str) -> None:
+        if not ID.fullmatch(name):
+            expected = "an id of lower-case letters, digits, _ and -"
+            self.wrong(node, f"{self._name} has no proper id", found=name, expected=expected)
+        elif (line := self._ids.setdefault(name, line_of(node) or 0)) != line_of(node):
+            found = f"the first one is in line {line}"
+            self.wrong(node, f"the id {name!r} is given twice", found=found)
+
+    def _fields(self, node: Any) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in node.value:
+            name = key.value
+            if name in values:
+                self.wrong(key, f"{name!r} is given twice in one {self.kind}")
+            elif name in self._texts and isinstance(value, yaml.ScalarNode):
+                values[name] = " ".join(value.value.split())
+            elif name in self._lists and isinstance(value, yaml.SequenceNode):
+                values[name] = tuple(str(item.value) for item in value.value)
+            elif name in self._texts or name in self._lists:
+                expected = "a text" if name in self._texts else "a list: [word, word]"
+                self.wrong(key, f"{name!r} has a value of the wrong kind", expected=expected)
+            else:
+                todo = nearest(str(name), self._texts + self._lists)
+                self.wrong(key, f"{self._name} has no field {name!r}", todo=todo)
+        return values
+
+
+def line_of(node: Any) -> int | None:
+    """The line that a node begins in, counted from 1; None for no node."""
+    return node.start_mark.line + 1 if node is not None else None
