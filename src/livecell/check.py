@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from livecell import atlas, cells, pages, questions, termcheck
+from livecell import api, atlas, cells, pages, questions, termcheck
 from livecell.errors import LivecellError, relative
 from livecell.pages import Block
 from livecell.results import Result
@@ -64,6 +64,7 @@ def _check(
     errors += _unused(settings, known, [block for blocks in read.values() for block in blocks])
     errors += termcheck.check(settings, read)
     errors += atlas.check(settings, read, result)
+    errors += api.check(settings)
     return errors + _twins(folders(settings), read)
 
 

@@ -27,7 +27,8 @@ from markdown.util import AtomicString
 from markupsafe import Markup
 from pymdownx.superfences import SuperFencesException
 
-from livecell import atlas, pages, render, terms
+from livecell import api, atlas, pages, render, terms
+from livecell.api import Api
 from livecell.atlas import Atlas
 from livecell.errors import LivecellError, nearest
 from livecell.results import CellResult, Result
@@ -54,6 +55,7 @@ class Site:
         cited: the stems that the page has asked for.
         terms: the terms that pages explain, if the site lists any.
         atlas: the errors that pages explain, if the site lists any.
+        api: the names whose use pages show, if the site lists any.
     """
 
     result: Callable[[str], Result]
@@ -65,6 +67,7 @@ class Site:
     cited: set[str] = field(default_factory=set)
     terms: Terms | None = None
     atlas: Atlas | None = None
+    api: Api | None = None
 
     def cell(self, reference: str) -> CellResult:
         """The cell that a page calls `stem:cell`.
@@ -124,6 +127,7 @@ def current_site(language: str = "") -> Site:
         language = language or next(iter(settings.languages), "en")
         site = Site(runner.result, language, settings.languages, settings.stems)
         site.terms, site.atlas = terms.load(settings), atlas.load(settings)
+        site.api = api.load(settings)
     return site
 
 

@@ -40,14 +40,25 @@ class Reader:
         texts: fields whose value is a text.
         lists: fields whose value is a list of texts.
         needed: fields that every entry needs, and why, by name.
+        identity: the field that tells entries apart, what it looks like, and that in words.
     """
 
     def __init__(
-        self, kind: str, texts: Sequence[str], lists: Sequence[str], needed: dict[str, str]
+        self,
+        kind: str,
+        texts: Sequence[str],
+        lists: Sequence[str],
+        needed: dict[str, str],
+        identity: tuple[str, re.Pattern[str], str] = (
+            "id",
+            ID,
+            "lower-case letters, digits, _ and -",
+        ),
     ) -> None:
         self.kind = kind
         self.errors: list[LivecellError] = []
-        self._texts = ["id", *texts]
+        self._identity = identity
+        self._texts = [identity[0], *texts]
         self._lists = list(lists)
         self._needed = needed
         self._ids: dict[str, int] = {}
@@ -68,21 +79,23 @@ class Reader:
                 self.wrong(node, f"{self._name} is no mapping", found=str(node.value)[:80])
                 continue
             values = self._fields(node)
+            identity = values.get(self._identity[0], "")
             for name, why in self._needed.items():
                 if not values.get(name):
-                    title = f"the {self.kind} {values.get('id', '')!r} has no {name!r}"
+                    title = f"the {self.kind} {identity!r} has no {name!r}"
                     self.wrong(node, title, todo=why)
-            self._identify(node, values.get("id", ""))
+            self._identify(node, identity)
             if len(self.errors) == before:
                 yield node, values
 
-    def _identify(self, node: Any, name: str) -> None:
-        if not ID.fullmatch(name):
-            expected = "an id of lower-case letters, digits, _ and -"
-            self.wrong(node, f"{self._name} has no proper id", found=name, expected=expected)
-        elif (line := self._ids.setdefault(name, line_of(node) or 0)) != line_of(node):
+    def _identify(self, node: Any, given: str) -> None:
+        field, pattern, words = self._identity
+        if not pattern.fullmatch(given):
+            problem = f"{self._name} has no proper {field}"
+            self.wrong(node, problem, found=given, expected=f"a {field} of {words}")
+        elif (line := self._ids.setdefault(given, line_of(node) or 0)) != line_of(node):
             found = f"the first one is in line {line}"
-            self.wrong(node, f"the id {name!r} is given twice", found=found)
+            self.wrong(node, f"the {field} {given!r} is given twice", found=found)
 
     def _fields(self, node: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}

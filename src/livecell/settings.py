@@ -17,6 +17,7 @@ PATHS = {
     "transcripts": "tests/transcripts",
     "terms": "docs/terms.yml",
     "atlas": "docs/atlas",
+    "api": "docs/api.yml",
     "store": ".cache/livecell",
 }
 
@@ -44,6 +45,7 @@ class Settings:
         transcripts: folder of the approved outputs.
         terms: file of the terms that the glossary explains; need not exist.
         atlas: folder of the lists of errors that the site explains; need not exist.
+        api: file of the names of a library that pages show the use of; need not exist.
         store: folder of results and rendered pages; may be deleted at any time.
         languages: language tags of comments and pages; the first is the default language.
         preload: stages of modules to import once, in the fork server.
@@ -60,6 +62,7 @@ class Settings:
     transcripts: Path
     terms: Path
     atlas: Path
+    api: Path
     store: Path
     languages: tuple[str, ...] = ()
     preload: tuple[Preload, ...] = ()

@@ -21,6 +21,9 @@ WORDS = {
         "known": "This is it",
         "guess": "Not known for certain. Nearest:",
         "unknown": "Nothing here resembles that.",
+        "names": "Names used on this page: ",
+        "shown": "Used in ",
+        "unshown": "Not shown yet",
         "problem": "This page has a mistake that its author has to mend",
     },
     "zh": {
@@ -43,6 +46,9 @@ WORDS = {
         "known": "就是这一条",
         "guess": "没有完全对上的，最接近的是：",
         "unknown": "这里没有相近的条目。",
+        "names": "本页用到的名称：",
+        "shown": "用在：",
+        "unshown": "还没有讲到",
         "problem": "这一页有错，等作者修改",
     },
 }

@@ -17,7 +17,7 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import atlas, check, fence, render, terms
+from livecell import api, atlas, check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
 from livecell.mkdocs import assets, publish, refresh, reuse, serve, twin
@@ -90,10 +90,19 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             self._extend(config, "livecell.glossary", assets.TERMS)
         if errors:
             self._extend(config, "livecell.atlaspage", assets.ATLAS)
+        names = api.load(settings)
+        if names:
+            self._extend(config, "livecell.apipage", {})
         fallback = twin.language or next(iter(settings.languages), "en")
         language = str(config.theme.get("language") or fallback)
         fence.site = fence.Site(
-            result, language, settings.languages, lambda: stems, terms=listed, atlas=errors
+            result,
+            language,
+            settings.languages,
+            lambda: stems,
+            terms=listed,
+            atlas=errors,
+            api=names,
         )
         self.store = settings.store
         render.memo = Memo(settings.store / "memo" / f"{language}.json")

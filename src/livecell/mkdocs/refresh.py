@@ -49,10 +49,10 @@ def _stats(paths: Iterable[Path]) -> Iterator[tuple[str, tuple[int, int]]]:
 
 
 def shared_files(config: MkDocsConfig, settings: Settings) -> list[Path]:
-    """What every page depends on: configuration files, terms, errors, the theme's own templates."""
+    """What every page depends on: configuration, terms, errors, names, the theme's templates."""
     folder = Path(config.config_file_path or ".").parent
     files = [*folder.glob("*.yml"), *folder.glob("*.yaml"), folder / "pyproject.toml"]
-    files += [settings.terms, settings.atlas]
+    files += [settings.terms, settings.atlas, settings.api]
     if config.theme.custom_dir:
         files.append(Path(config.theme.custom_dir))
     return files
