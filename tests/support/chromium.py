@@ -21,7 +21,8 @@ FLAGS = [
 
 def executable() -> str:
     """Where Chromium is; skips the test where there is none, but fails in CI."""
-    names = ("chromium", "google-chrome", "chromium-browser")
+    names: tuple[str, ...] = ("chromium", "google-chrome", "chromium-browser")
+    names += ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)  # on macOS
     found = next((path for path in map(shutil.which, names) if path), None)
     if found is None:
         if os.environ.get("CI"):
