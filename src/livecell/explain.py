@@ -10,6 +10,7 @@ from livecell import pages
 from livecell.atlas import Atlas
 from livecell.atlasfile import Entry
 from livecell.errors import LivecellError, relative
+from livecell.messages import Match
 from livecell.settings import Settings
 from livecell.words import word
 
@@ -36,16 +37,25 @@ def explain(text: str, atlas: Atlas, tag: str) -> tuple[str, bool]:
     """
     if not text.strip():
         raise LivecellError("there is no message to explain", expected="an error, or a traceback")
-    matches = atlas.index.rank(text)
-    found = [entry for match in matches if (entry := atlas.get(match.key))]
-    if matches and matches[0].is_known:
-        return _answer(found[0], atlas, tag), True
-    if not found:
+    answers = _entries(atlas.index.answers(text), atlas)
+    if answers:
+        same = _listed("same", answers[1:], atlas, tag) if answers[1:] else []
+        return "\n".join([_answer(answers[0], atlas, tag), *same]), True
+    guesses = _entries(atlas.index.rank(text), atlas)[:NEAREST]
+    if not guesses:
         return word("unknown", tag), False
-    lines = [word("guess", tag)]
-    for entry in found[:NEAREST]:
+    return "\n".join(_listed("guess", guesses, atlas, tag)[1:]), False
+
+
+def _entries(matches: list[Match], atlas: Atlas) -> list[Entry]:
+    return [entry for match in matches if (entry := atlas.get(match.key))]
+
+
+def _listed(head: str, entries: list[Entry], atlas: Atlas, tag: str) -> list[str]:
+    lines = ["", word(head, tag)]
+    for entry in entries:
         lines += ["", f"  {entry.titles[tag]}", f"  {_address(entry.address, atlas, tag)}"]
-    return "\n".join(lines), False
+    return lines
 
 
 def _answer(entry: Entry, atlas: Atlas, tag: str) -> str:

@@ -13,18 +13,21 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 GAP = "…"
 """What stands in a pattern for what varies."""
 WORDS = re.compile(r"[a-z_]+|[\u3400-\u9fff]")
-ADDRESS = re.compile(r"\b0x[0-9a-f]+\b")
-ENOUGH = 0.7
+SAYS_NOTHING = re.compile(r"\b0x[0-9a-f]+\b|\b[a-z_]*(?:error|exception|warning):")
+"""An address, and the type of an error: `RuntimeError:` begins most messages."""
+ENOUGH = 0.8
 """What share of a pattern (or of a short paste) must be there for a match that counts."""
 FEWEST = 2
-"""How many features a text must share with a pattern: a single one proves nothing."""
+"""How many features a text must share with a pattern to be named: a single one proves nothing."""
+TELLING = 4
+"""How many they must share for a match that counts."""
 
 
 def matches(pattern: str, message: str) -> bool:
@@ -41,7 +44,7 @@ def heading(pattern: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return WORDS.findall(ADDRESS.sub(" ", unicodedata.normalize("NFKC", text).lower()))
+    return WORDS.findall(SAYS_NOTHING.sub(" ", unicodedata.normalize("NFKC", text).lower()))
 
 
 def features(text: str) -> frozenset[str]:
@@ -63,16 +66,20 @@ class Match:
         key: whose pattern it fits.
         score: which share of the pattern it holds, from 0 to 1.
         weight: how much it shares with the pattern: the rarer the words and the more, the higher.
+        shared: how many features it shares with the pattern.
+        place: number of the pattern, in the order given.
     """
 
     key: str
     score: float
     weight: float
+    shared: int
+    place: int
 
     @property
     def is_known(self) -> bool:
         """Whether this is an answer, not a guess."""
-        return self.score >= ENOUGH
+        return self.score >= ENOUGH and self.shared >= TELLING
 
 
 class Index:
@@ -96,29 +103,37 @@ class Index:
     def rank(self, text: str) -> list[Match]:
         """The keys that share something with `text`, best first."""
         given = pasted(text)
-        known = [feature for feature in given if feature in self._weights]
+        known = given & self._weights.keys()
         # A word that no pattern has speaks against every one: count it as the rarest of all.
         rarest = max(self._weights.values(), default=0.0)
         whole = self._sum(known) + rarest * len(
             {f for f in features(text) if f not in self._weights}
         )
         best: dict[str, Match] = {}
-        for key, pattern in self._patterns:
+        for place, (key, pattern) in enumerate(self._patterns):
             shared = pattern & given
             if len(shared) < FEWEST:
                 continue
-            weight = self._sum(sorted(shared))
-            score = max(weight / self._sum(sorted(pattern)), weight / whole)
-            match = Match(key, score, weight)
+            weight = self._sum(shared)
+            score = max(weight / self._sum(pattern), weight / whole)
+            match = Match(key, score, weight, len(shared), place)
             if key not in best or _order(match) < _order(best[key]):
                 best[key] = match
         return sorted(best.values(), key=_order)
 
-    def _sum(self, found: Sequence[str]) -> float:
+    def answers(self, text: str) -> list[Match]:
+        """The keys that `text` is about, if any: several where they have the same message."""
+        known = [match for match in self.rank(text) if match.is_known]
+        return [match for match in known if round(match.weight - known[0].weight, 6) == 0]
+
+    def _sum(self, found: Iterable[str]) -> float:
         return math.fsum(self._weights[feature] for feature in found)
 
 
-def _order(match: Match) -> tuple[bool, float, float, str]:
-    """Answers before guesses; among answers the longest message, among guesses the likeliest."""
+def _order(match: Match) -> tuple[bool, float, float, int]:
+    """Answers before guesses; among answers the longest message, among guesses the likeliest.
+
+    Rounded: where two entries have the same message, the one that is listed first comes first.
+    """
     first = match.weight if match.is_known else match.score
-    return (not match.is_known, -first, -match.score, match.key)
+    return (not match.is_known, -round(first, 6), -round(match.score, 6), match.place)

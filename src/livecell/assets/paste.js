@@ -1,12 +1,15 @@
 // The box that an error is pasted into. It ranks the entries listed on the page, in the browser: no
 // request leaves it. The same algorithm as livecell/messages.py, and a test holds the two together.
 {
-  const ENOUGH = .7
+  const ENOUGH = .8
   const FEWEST = 2
+  const TELLING = 4
   const SHOWN = 3
 
   const words = text =>
-    text.normalize("NFKC").toLowerCase().replace(/\b0x[0-9a-f]+\b/g, " ").match(/[a-z_]+|[\u3400-\u9fff]/g) ?? []
+    text.normalize("NFKC").toLowerCase()
+      .replace(/\b0x[0-9a-f]+\b|\b[a-z_]*(?:error|exception|warning):/g, " ")
+      .match(/[a-z_]+|[\u3400-\u9fff]/g) ?? []
   const features = text => {
     const found = words(text)
     return new Set([...found, ...found.slice(1).map((word, n) => `${found[n]} ${word}`)])
@@ -14,13 +17,15 @@
   const pasted = text =>
     new Set([...features(text), ...features(text.replace(/\s*\n[\s|>]*/g, ""))])
 
-  // As in Python: answers before guesses; among answers the longest message, among guesses the likeliest.
-  const isKnown = match => match.score >= ENOUGH
+  // Answers before guesses; among answers the longest message, among guesses the likeliest. Rounded:
+  // where two entries have the same message, the one that is listed first comes first.
+  const isKnown = match => match.score >= ENOUGH && match.shared >= TELLING
+  const round = number => Math.round(number * 1e6)
   const order = (a, b) =>
     isKnown(b) - isKnown(a) ||
-    (isKnown(a) ? b.weight - a.weight : b.score - a.score) ||
-    b.score - a.score ||
-    (a.key < b.key ? -1 : 1)
+    (isKnown(a) ? round(b.weight) - round(a.weight) : 0) ||
+    round(b.score) - round(a.score) ||
+    a.place - b.place
 
   class Index {
     constructor(patterns) {
@@ -43,11 +48,12 @@
       const strange = [...features(text)].filter(feature => !this.weights.has(feature))
       const whole = sum(known) + Math.max(0, ...this.weights.values()) * strange.length
       const best = new Map()
-      for (const [key, pattern] of this.patterns) {
+      for (const [place, [key, pattern]] of this.patterns.entries()) {
         const shared = [...pattern].filter(feature => given.has(feature))
         if (shared.length < FEWEST) continue
         const weight = sum(shared)
-        const match = { key, weight, score: Math.max(weight / sum([...pattern]), weight / whole) }
+        const score = Math.max(weight / sum([...pattern]), weight / whole)
+        const match = { key, score, weight, shared: shared.length, place }
         if (!best.has(key) || order(match, best.get(key)) < 0) best.set(key, match)
       }
       return [...best.values()].sort(order)
@@ -65,8 +71,8 @@
 
     const show = () => {
       const matches = text.value.trim() ? index.rank(text.value) : []
-      const answers = matches.filter(isKnown)
-      const shown = answers.length ? answers.slice(0, 1) : matches.slice(0, SHOWN)
+      const answers = matches.filter(match => isKnown(match) && round(match.weight) === round(matches[0].weight))
+      const shown = (answers.length ? answers : matches).slice(0, SHOWN)
       found.replaceChildren()
       if (!text.value.trim()) return
       const said = answers.length ? "known" : shown.length ? "guess" : "unknown"
