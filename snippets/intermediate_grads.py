@@ -81,6 +81,7 @@ print("h.retains_grad =", h.retains_grad)
 calls = {
     "loss.backward()": lambda: loss.backward(),
     "loss.backward(inputs=[v])": lambda: loss.backward(inputs=[v]),
+    "loss.backward(inputs=[w])": lambda: loss.backward(inputs=[w]),
     "torch.autograd.grad(loss, v)": lambda: torch.autograd.grad(loss, v),
     "torch.autograd.grad(loss, w)": lambda: torch.autograd.grad(loss, w),
 }

@@ -67,6 +67,13 @@ def test_an_edge_names_the_output_it_belongs_to() -> None:
     assert (i, j) == (0, 1)
 
 
+def test_an_index_and_a_condition_have_no_edge() -> None:
+    w, x = leaf(1.0, 2.0), torch.ones(2)
+    assert len(node(w + x).next_functions) == 2
+    assert len(node(w[torch.tensor([0])]).next_functions) == 1
+    assert len(node(torch.where(w > 1, w, x)).next_functions) == 2
+
+
 def test_a_node_outlives_the_tensor_it_made_unless_somebody_saved_that() -> None:
     w, x, b = leaf(3.0), torch.full([1], 2.0), leaf(1.0)
     y = w * x
@@ -170,6 +177,17 @@ def test_an_optimizer_refuses_results(lose: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(ValueError, match="can't optimize a non-leaf Tensor"):
         torch.optim.SGD([lose(w)])
     torch.optim.SGD([lose(w).detach().requires_grad_()])
+
+
+def test_an_optimizer_takes_a_result_that_retains_its_gradient_and_leaves_the_leaf() -> None:
+    w = leaf(1.0, 2.0)
+    result = w / 10
+    result.retain_grad()
+    optimizer = torch.optim.SGD([result], lr=0.5)
+    result.sum().backward()
+    optimizer.step()
+    assert w.tolist() == [1, 2]
+    torch.testing.assert_close(result.detach(), w.detach() / 10 - 0.5)
 
 
 def test_a_module_changes_the_data_type_of_its_leaves_in_place() -> None:

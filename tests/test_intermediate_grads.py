@@ -153,6 +153,16 @@ def test_backward_with_inputs_fills_only_those() -> None:
     assert v.grad.tolist() == [6, 0]
 
 
+def test_backward_with_inputs_fills_retaining_non_leaves_on_its_way_as_well() -> None:
+    w, v = leaf(3.0, -1.0), leaf(1.0, 5.0)
+    h, _, loss = network(w, v)
+    h.retain_grad()
+    loss.backward(inputs=[w])
+    assert v.grad is None
+    assert h.grad is not None
+    assert h.grad.tolist() == [1, 0]
+
+
 def test_backward_with_a_non_leaf_input_makes_it_retain() -> None:
     w, v = leaf(3.0, -1.0), leaf(1.0, 5.0)
     h, _, loss = network(w, v)
@@ -175,6 +185,22 @@ def test_an_unused_input_gets_none_or_on_request_zeros() -> None:
     assert nothing is None
     (zeros,) = grad(network(w, w)[2], [spare], materialize_grads=True)
     assert torch.equal(zeros, torch.zeros_like(spare))
+
+
+def test_a_custom_function_on_the_path_can_return_none() -> None:
+    class Cut(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> None:
+            return None
+
+    w = leaf(1.0)
+    cut: Any = Cut.apply
+    (nothing,) = grad(cut(w), w, allow_unused=True)
+    assert nothing is None
 
 
 @pytest.mark.parametrize("way", ["index", "view", "to"])

@@ -283,6 +283,21 @@ def test_a_detached_target_leaves_the_semi_gradient(
         torch.testing.assert_close(gradient.item(), expected[stop])
 
 
+@pytest.mark.parametrize(("stop", "after"), [(False, 3.0), (True, 5.0)])
+def test_the_gap_of_the_exercise_stays_whichever_gradient_is_followed(
+    stop: bool, after: float
+) -> None:
+    w = leaf(3.0)
+    for _ in range(10):
+        target = 1 + 0.5 * w * 2
+        delta = w * 1 - (target.detach() if stop else target)
+        assert delta == -1
+        (gradient,) = torch.autograd.grad(delta.square(), w)
+        with torch.no_grad():
+            w -= 0.1 * gradient
+    assert w.item() == pytest.approx(after)
+
+
 def test_a_parameter_made_of_a_result_is_cut_off() -> None:
     p = leaf(1.0)
     q = nn.Parameter(p * 2)
