@@ -20,7 +20,7 @@ from mkdocs.utils import CountHandler
 from livecell import api, atlas, check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
-from livecell.mkdocs import assets, publish, refresh, reuse, serve, twin
+from livecell.mkdocs import assets, publish, refresh, reuse, serve, takehome, twin
 from livecell.mkdocs.session import Session
 from livecell.settings import Settings
 
@@ -36,6 +36,10 @@ class LivecellConfig(Config):
     """Translations of the navigation's section titles."""
     packages = config_options.ListOfItems(config_options.Type(str), default=[])
     """Python packages whose `assets` folder (styles, scripts) every page loads."""
+    notebooks = config_options.Type(bool, default=False)
+    """Whether every page that a snippet belongs to has a notebook and a program beside it."""
+    notebooks_branch = config_options.Type(str, default="")
+    """The branch of the repository that the notebooks are published on, for Colab."""
 
 
 class LivecellPlugin(BasePlugin[LivecellConfig]):
@@ -139,6 +143,21 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         fence.site.errors = self.errors[page.file.src_uri] = []
         fence.site.cited = self.cited[page.file.src_uri] = set()
         return markdown
+
+    def on_page_context(
+        self, context: Any, *, page: Page, config: MkDocsConfig, nav: Navigation
+    ) -> Any:
+        """Tell the template what the page may offer, and what it was run with."""
+        site, branch = fence.site, self.config.notebooks_branch
+        if site is not None and self.config.notebooks:
+            context["livecell"] = takehome.offer(page, config, site, self.settings, branch)
+        return context
+
+    def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
+        """Write the page's notebook."""
+        if fence.site is not None and self.last is not None and self.config.notebooks:
+            takehome.write(page, config, fence.site, self.settings, self.last.files)
+        return output
 
     @event_priority(-100)
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> Any:

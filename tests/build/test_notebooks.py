@@ -1,0 +1,127 @@
+"""The notebooks of the built site: valid, and what a fresh kernel makes of them.
+
+The Chinese and the English notebook of a page have the same code but for comments, so the English
+ones are executed, all of them, and the Chinese ones are compared with them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+from livecell import Settings
+
+WORKERS = 2
+KERNEL = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "TZ": "UTC"}
+
+
+@pytest.fixture(scope="module")
+def stems(site: Path, settings: Settings) -> list[str]:
+    """The snippets of all pages that have a notebook."""
+    return [
+        stem for stem in settings.stems() if (site / stem / f"{Path(stem).name}.ipynb").is_file()
+    ]
+
+
+def read(site: Path, stem: str, language: str) -> Any:
+    folder = site / ("" if language == "zh" else language) / stem
+    return nbformat.read(folder / f"{Path(stem).name}.ipynb", as_version=4)
+
+
+def code(made: Any) -> list[Any]:
+    return [cell for cell in made.cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(scope="module")
+def executed(site: Path, stems: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Every English notebook, as a fresh kernel leaves it."""
+    folder = tmp_path_factory.mktemp("kernels")
+
+    def run(stem: str) -> Any:
+        made = read(site, stem, "en")
+        client = nbclient.NotebookClient(
+            made, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
+        )
+        return client.execute()
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(WORKERS) as pool:
+        for name, value in KERNEL.items():
+            patch.setenv(name, value)
+        return dict(zip(stems, pool.map(run, stems), strict=True))
+
+
+def test_every_page_of_a_snippet_has_one(site: Path, settings: Settings, stems: list[str]) -> None:
+    first = settings.docs / settings.languages[0]
+    pages = [stem for stem in settings.stems() if (first / f"{stem}.md").is_file()]
+    assert set(pages) - set(stems) == {"how_it_works"}  # its snippet needs a module beside it
+    for language in settings.languages:
+        for stem in stems:
+            nbformat.validate(read(site, stem, language))
+
+
+def test_both_languages_have_the_same_code(site: Path, stems: list[str]) -> None:
+    for stem in stems:
+        one, two = (
+            [ast.dump(ast.parse(cell.source)) for cell in code(read(site, stem, language))]
+            for language in ("zh", "en")
+        )
+        assert one == two, stem
+
+
+def test_the_program_is_the_snippet_in_one_language(
+    site: Path, settings: Settings, stems: list[str]
+) -> None:
+    for stem in stems:
+        source = settings.snippet(stem).read_text(encoding="utf-8")
+        for prefix, other in ("", "en"), ("en", "zh"):
+            program = (site / prefix / stem / f"{Path(stem).name}.py").read_text(encoding="utf-8")
+            assert ast.dump(ast.parse(program)) == ast.dump(ast.parse(source)), stem
+            assert f"# {other}:" not in program
+
+
+def test_a_fresh_kernel_reproduces_the_outputs(site: Path, stems: list[str], executed: Any) -> None:
+    differences = []
+    for stem in stems:
+        pairs = zip(code(read(site, stem, "en")), code(executed[stem]), strict=True)
+        for stored, fresh in pairs:
+            if "volatile" not in stored.metadata.get("tags", []) and seen(stored) != seen(fresh):
+                differences.append((stem, stored.metadata.name, seen(stored), seen(fresh)))
+    assert not differences, "\n".join(map(str, differences))
+
+
+def seen(cell: Any) -> dict[str, Any]:
+    """What a reader sees of a cell's outputs, without what differs from place to place."""
+    text: dict[str, str] = {"stdout": "", "stderr": ""}
+    errors, kinds = [], []
+    for output in cell.outputs:
+        if output.output_type == "stream":
+            text[output.name] += output.text
+        elif output.output_type == "error":
+            errors.append((output.ename, _mask(output.evalue)))
+        elif "text/html" in output.data:
+            kinds.append("html")
+        else:
+            kinds.append("figure")
+    return {
+        "stdout": _mask(text["stdout"]),
+        "stderr": _warnings(text["stderr"]),
+        "errors": errors,
+        "kinds": kinds,
+    }
+
+
+def _mask(text: str) -> str:
+    text = re.sub(r'File "[^"]*", line \d+', "File …", text)  # a kernel's cells are other files
+    return re.sub(r"0x(?:[0-9a-f]{6,16}\b|…)", "0x…", text)
+
+
+def _warnings(text: str) -> list[str]:
+    """The messages of warnings, without the place before and the line of code after them."""
+    return re.findall(r"\w*Warning: .*", _mask(text))
