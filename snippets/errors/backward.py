@@ -30,7 +30,7 @@ print("w.grad =", w.grad)
 # %% second_time_cure_2
 w.grad = None
 state = torch.tensor(1.0)
-for step in range(3):
+for _ in range(3):
     # zh: 带走值，不带来历
     # en: carry the value, not the history
     state = (w * state.detach()).tanh()
@@ -39,7 +39,7 @@ print("w.grad =", w.grad)
 
 # %% second_time_wrong raises="RuntimeError"
 state = torch.tensor(1.0)
-for step in range(3):
+for _ in range(3):
     state = (w * state).tanh()
     state.backward(retain_graph=True)
     with torch.no_grad():
@@ -103,6 +103,7 @@ causes = {
     "> 3": ((w * x) > 3).float().mean(),
     ".long()": (w * x).long().float().sum(),
     "frozen layer": layer(x).sum(),
+    "a gradient": torch.autograd.grad(w * w, w)[0],
 }
 for cause, loss in causes.items():
     print(f"{cause:16} requires_grad = {loss.requires_grad}")

@@ -156,6 +156,23 @@ print("total =", total)
 torch.sqrt(loss).backward()
 print("x.grad =", x.grad)
 
+# %% item_of_many raises="RuntimeError"
+x = torch.tensor([1.0, 2.0, 6.0], requires_grad=True)
+losses = x * x
+total = losses.item()
+
+# %% item_of_many_float raises="ValueError"
+total = float(losses)
+
+# %% item_of_many_cure
+loss = losses.mean()
+loss.backward()
+print("loss.item() =", round(loss.item(), 4))
+print("x.grad =", x.grad)
+
+# %% item_of_many_cure_2
+print("losses.tolist() =", losses.tolist())
+
 # %% copy_construct
 x = torch.tensor([1.0, 2.0], requires_grad=True)
 copied = torch.tensor(x)
@@ -334,13 +351,13 @@ print([name for name, _ in Scale().named_parameters()])
 
 # %% grad_is_none raises="TypeError"
 w = torch.tensor(1.0, requires_grad=True)
-for step in range(2):
+for _ in range(2):
     (w * w).backward()
     w = w - 0.1 * w.grad
 
 # %% grad_is_none_cure
 w = torch.tensor(1.0, requires_grad=True)
-for step in range(2):
+for _ in range(2):
     (w * w).backward()
     with torch.no_grad():
         w -= 0.1 * w.grad
@@ -350,7 +367,7 @@ print("w =", w)
 # %% grad_is_none_cure_2
 w = torch.tensor(1.0, requires_grad=True)
 optimizer = torch.optim.SGD([w], lr=0.1)
-for step in range(2):
+for _ in range(2):
     optimizer.zero_grad()
     (w * w).backward()
     optimizer.step()
@@ -358,7 +375,7 @@ print("w =", w)
 
 # %% grad_is_none_wrong raises="RuntimeError"
 w = torch.tensor(1.0, requires_grad=True)
-for step in range(2):
+for _ in range(2):
     (w * w).backward()
     with torch.no_grad():
         w = w - 0.1 * w.grad
@@ -382,3 +399,21 @@ optimizer = torch.optim.Adam(table.parameters())
 table(torch.tensor([3])).sum().backward()
 optimizer.step()
 print("table.weight.grad.is_sparse =", table.weight.grad.is_sparse)
+
+# %% closure_missing raises="TypeError"
+w = torch.tensor(5.0, requires_grad=True)
+optimizer = torch.optim.LBFGS([w])
+((w - 3) ** 2).backward()
+optimizer.step()
+
+
+# %% closure_missing_cure
+def closure():
+    optimizer.zero_grad()
+    loss = (w - 3) ** 2
+    loss.backward()
+    return loss
+
+
+optimizer.step(closure)
+print("w =", round(w.item(), 4))

@@ -92,6 +92,10 @@ def sparse_step() -> None:
     optimizer.step()
 
 
+def bare_step(optimizer: Any) -> None:
+    optimizer.step()
+
+
 NUMPY = r"Can't call numpy\(\) on Tensor that requires grad"
 FLOATS = "Only Tensors of floating point and complex dtype can require gradients"
 NOT_TENSORS = "optimizer can only optimize Tensors, but one of the params is"
@@ -134,6 +138,9 @@ RAISES: list[tuple[Program, type[Exception], str]] = [
     (BeforeModule, AttributeError, r"cannot assign module before Module.__init__\(\) call"),
     (lambda: update(False), TypeError, "unsupported operand"),
     (lambda: update(True), AttributeError, "'NoneType' object has no attribute 'zero_'"),
+    (lambda: leaf(1, 2).item(), RuntimeError, "a Tensor with 2 elements cannot be converted"),
+    (lambda: float(leaf(1, 2)), ValueError, "only one element tensors can be converted"),
+    (lambda: bare_step(torch.optim.LBFGS([leaf(1)])), TypeError, "argument: 'closure'"),
     (sparse_step, RuntimeError, "Adam does not support sparse gradients"),
 ]
 
@@ -293,6 +300,8 @@ SHOWN = {
     "call_numpy_wrong": "v.grad = tensor([1., 2.])\nw.grad = None",
     "deepcopy_find": "'' holds 'last' from AddmmBackward0",
     "to_scalar_cure_2": "x.grad = tensor(1.)",
+    "item_of_many_cure": "loss.item() = 13.6667\nx.grad = tensor([0.6667, 1.3333, 4.0000])",
+    "item_of_many_cure_2": "losses.tolist() = [1.0, 4.0, 36.0]",
     "copy_construct_cure_2": "x.grad = tensor([2., 4.])",
     "empty_list_find": "[]",
     # 2 · 2 + 2 weights and biases of the first layer, 2 + 1 of the second
@@ -307,6 +316,7 @@ SHOWN = {
     "grad_is_none_cure": "w = tensor(0.6400, requires_grad=True)",
     "grad_is_none_cure_2": "w = tensor(0.6400, requires_grad=True)",
     "sparse_gradient_cure": "changed rows: tensor([3])",
+    "closure_missing_cure": "w = 3.0",
 }
 
 
