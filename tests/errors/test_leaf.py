@@ -1,0 +1,337 @@
+"""The entries on leaves and optimizers: they raise, cures are right, wrong cures wrong."""
+
+import copy
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from livecell import Runner
+from livecell.results import CellResult
+
+Program = Callable[[], object]
+STEM = "errors/leaf"
+
+
+def leaf(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, requires_grad=True)
+
+
+def optimize(params: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(params, lr=0.1)
+
+
+def set_flag(flag: bool) -> None:
+    hidden = leaf(1, 2).exp()
+    hidden.requires_grad = flag
+
+
+def set_weight(value: Any) -> None:
+    nn.Linear(1, 1).weight = value
+
+
+def set_integer_flag() -> None:
+    x = torch.zeros(2, dtype=torch.bool)
+    x.requires_grad = True
+
+
+def in_inputs(*constants: Tensor) -> None:
+    w = leaf(1, 2)
+    (w * constants[0]).sum().backward(inputs=constants)
+
+
+def load(source: list[dict[str, Any]], target: list[dict[str, Any]]) -> None:
+    optimize(target).load_state_dict(optimize(source).state_dict())
+
+
+def group(count: int) -> dict[str, Any]:
+    return {"params": [leaf(1) for _ in range(count)]}
+
+
+class BeforeParameter(nn.Module):
+    def __init__(self) -> None:
+        self.w = nn.Parameter(torch.ones(1))
+
+
+class BeforeModule(nn.Module):
+    def __init__(self) -> None:
+        self.layer = nn.Linear(1, 1)
+
+
+def exhausted() -> None:
+    parameters = nn.Linear(2, 2).parameters()
+    list(parameters)
+    optimize(parameters)
+
+
+def add_again() -> None:
+    w = leaf(1)
+    optimize([w]).add_param_group({"params": [w]})
+
+
+def update(make_zero: bool) -> None:
+    w = leaf(1) * 2
+    w.sum().backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if make_zero:
+            w.grad.zero_()  # type: ignore[union-attr]
+        else:
+            w = w - 0.1 * w.grad  # type: ignore[operator]
+
+
+def sparse_step() -> None:
+    table = nn.Embedding(3, 1, sparse=True)
+    optimizer = torch.optim.AdamW(table.parameters())
+    table(torch.tensor([0])).sum().backward()
+    optimizer.step()
+
+
+def bare_step(optimizer: Any) -> None:
+    optimizer.step()
+
+
+NUMPY = r"Can't call numpy\(\) on Tensor that requires grad"
+FLOATS = "Only Tensors of floating point and complex dtype can require gradients"
+NOT_TENSORS = "optimizer can only optimize Tensors, but one of the params is"
+RAISES: list[tuple[Program, type[Exception], str]] = [
+    (lambda: optimize([leaf(1).double()]), ValueError, "can't optimize a non-leaf Tensor"),
+    (lambda: optimize([leaf(1, 2).reshape(2, 1)]), ValueError, "can't optimize a non-leaf"),
+    (lambda: torch.ones(2, dtype=torch.int64, requires_grad=True), RuntimeError, FLOATS),
+    (lambda: nn.Parameter(torch.tensor([1])), RuntimeError, FLOATS),
+    (
+        lambda: torch.from_numpy(np.arange(3)).requires_grad_(),
+        RuntimeError,
+        "only Tensors of floating point dtype can require gradients",
+    ),
+    (set_integer_flag, RuntimeError, "only Tensors of floating point and complex dtype"),
+    (lambda: set_flag(False), RuntimeError, "leaf variables. If you want to use a computed"),
+    (lambda: set_flag(True), RuntimeError, "only change requires_grad flags of leaf variables"),
+    (lambda: leaf(1).detach().retain_grad(), RuntimeError, "can't retain_grad on Tensor that"),
+    (lambda: in_inputs(torch.ones(2)), RuntimeError, "can't retain_grad on Tensor that"),
+    (lambda: leaf(1).numpy(), RuntimeError, NUMPY),
+    (lambda: np.sin(leaf(1)), RuntimeError, NUMPY),
+    (lambda: copy.deepcopy([leaf(1).exp()]), RuntimeError, "support the deepcopy protocol"),
+    (lambda: optimize([]), ValueError, "optimizer got an empty parameter list"),
+    (lambda: optimize(nn.ReLU().parameters()), ValueError, "got an empty parameter list"),
+    (exhausted, ValueError, "optimizer got an empty parameter list"),
+    (lambda: optimize(nn.Parameter(torch.ones(1))), TypeError, "should be an iterable of Tensors"),
+    (lambda: optimize(nn.ReLU()), TypeError, "'ReLU' object is not iterable"),
+    (lambda: optimize([[leaf(1)]]), TypeError, f"{NOT_TENSORS} list"),
+    (lambda: optimize([nn.ReLU().parameters()]), TypeError, f"{NOT_TENSORS} Module.parameters"),
+    (lambda: optimize(nn.Linear(1, 1).state_dict()), TypeError, f"{NOT_TENSORS} str"),
+    (add_again, ValueError, "some parameters appear in more than one parameter group"),
+    (lambda: load([group(1)], [group(2)]), ValueError, "match the size of optimizer's group"),
+    (
+        lambda: load([group(1)], [group(1), group(1)]),
+        ValueError,
+        "loaded state dict has a different number of parameter groups",
+    ),
+    (lambda: set_weight(torch.ones(1, 1)), TypeError, "as parameter 'weight'"),
+    (lambda: set_weight(2.0), TypeError, "cannot assign 'float' as parameter 'weight'"),
+    (BeforeParameter, AttributeError, r"cannot assign parameters before Module.__init__\(\) call"),
+    (BeforeModule, AttributeError, r"cannot assign module before Module.__init__\(\) call"),
+    (lambda: update(False), TypeError, "unsupported operand"),
+    (lambda: update(True), AttributeError, "'NoneType' object has no attribute 'zero_'"),
+    (lambda: leaf(1, 2).item(), RuntimeError, "a Tensor with 2 elements cannot be converted"),
+    (lambda: float(leaf(1, 2)), ValueError, "only one element tensors can be converted"),
+    (lambda: bare_step(torch.optim.LBFGS([leaf(1)])), TypeError, "argument: 'closure'"),
+    (sparse_step, RuntimeError, "Adam does not support sparse gradients"),
+]
+
+
+@pytest.mark.parametrize(("program", "kind", "match"), RAISES)
+def test_the_error(program: Program, kind: type[Exception], match: str) -> None:
+    with pytest.raises(kind, match=match):
+        program()
+
+
+def test_the_warnings() -> None:
+    with pytest.warns(UserWarning, match="To copy construct from a tensor"):
+        assert not torch.tensor(leaf(1)).requires_grad
+    w = leaf(1)
+    with pytest.warns(UserWarning, match="with duplicate parameters"):
+        optimizer = optimize([w, w])
+    w.sum().backward()
+    optimizer.step()
+    assert math.isclose(w.item(), 0.8, rel_tol=1e-6)  # one step of rate 0.1 would give 0.9
+
+
+def test_item_does_not_warn_and_math_forgets() -> None:
+    loss = leaf(4).sum()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert loss.item() == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # once per process: another test may have had it
+        assert isinstance(math.sqrt(loss), float)
+
+
+def test_the_optimizer_takes_a_retained_result_and_the_source_learns_nothing() -> None:
+    source = leaf(1, 1)
+    w = source * 0.1
+    w.retain_grad()
+    optimizer = torch.optim.SGD([w], lr=0.5)
+    (w * w).sum().backward()
+    optimizer.step()
+    assert torch.equal(w, torch.zeros(2))
+    assert torch.equal(source, torch.ones(2))
+
+
+def test_complex_numbers_may_require_gradients() -> None:
+    assert torch.ones(1, dtype=torch.complex64).requires_grad_().requires_grad
+
+
+def test_a_detached_factor_is_a_constant() -> None:
+    w = leaf(1, 2)
+    hidden = w * 3
+    (hidden * hidden.detach()).sum().backward()
+    assert w.grad is not None
+    assert w.grad.tolist() == [9, 18]
+
+
+def test_a_frozen_layer_passes_gradients_on() -> None:
+    layer = nn.Linear(3, 1).requires_grad_(False)
+    x = leaf(1, 2, 3)
+    layer(x).sum().backward()
+    assert x.grad is not None
+    assert torch.equal(x.grad, layer.weight[0])
+    assert layer.weight.grad is None
+
+
+def test_numpy_is_allowed_under_no_grad_and_shares_memory_unnoticed() -> None:
+    w = leaf(1, 4)
+    with torch.no_grad():
+        array = w.numpy()
+    array[0] = 9
+    assert w.tolist() == [9, 4]
+    assert w._version == 0
+
+
+def test_numpy_inside_a_loss_loses_the_gradient_and_torch_does_not() -> None:
+    w, v = leaf(1, 4), leaf(1, 1)
+    (v * torch.from_numpy(np.sqrt(w.detach().numpy()))).sum().backward()
+    assert v.grad is not None
+    assert v.grad.tolist() == [1, 2]
+    assert w.grad is None
+    w.sqrt().sum().backward()
+    assert w.grad is not None
+    assert w.grad.tolist() == [0.5, 0.25]
+
+
+def test_only_the_old_weight_norm_prevents_a_deepcopy() -> None:
+    copy.deepcopy(nn.utils.parametrizations.weight_norm(nn.Linear(2, 1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old = nn.utils.weight_norm(nn.Linear(2, 1))
+    with pytest.raises(RuntimeError, match="deepcopy protocol"):
+        copy.deepcopy(old)
+
+
+def test_a_list_of_tensors_loses_its_history_and_a_stack_does_not() -> None:
+    a, b = leaf(1, 2).unbind()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert not torch.tensor([a, b]).requires_grad
+    assert torch.stack([a, b]).requires_grad
+
+
+def test_a_state_in_another_order_is_loaded_without_a_word() -> None:
+    a, b = leaf(1), leaf(1, 2)
+    optimizer = torch.optim.SGD([a, b], lr=0.1, momentum=0.9)
+    (a.sum() + b.sum()).backward()
+    optimizer.step()
+    other = torch.optim.SGD([b, a], lr=0.1, momentum=0.9)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.state[b]["momentum_buffer"].shape == a.shape
+
+
+def test_state_loaded_before_a_group_is_added_keeps_its_momentum() -> None:
+    a = leaf(1)
+    optimizer = torch.optim.SGD([a], lr=0.1, momentum=0.9)
+    a.sum().backward()
+    optimizer.step()
+    other = torch.optim.SGD([a], lr=0.1, momentum=0.9)
+    other.load_state_dict(optimizer.state_dict())
+    other.add_param_group({"params": [leaf(1)]})
+    assert other.state[a]["momentum_buffer"].tolist() == [1]
+
+
+def test_a_computed_weight_learns_by_functional_call_only() -> None:
+    model = nn.Linear(2, 1, bias=False)
+    scale, x = leaf(3), torch.tensor([[2.0, 5.0]])
+    weight = model.weight.detach().clone()
+    torch.func.functional_call(model, {"weight": weight * scale}, (x,)).sum().backward()
+    expected = (weight * x).sum()
+    assert scale.grad is not None
+    torch.testing.assert_close(scale.grad.sum(), expected)
+    scale.grad = None
+    model.weight = nn.Parameter(weight * scale)
+    model(x).sum().backward()
+    assert scale.grad is None
+
+
+def test_adam_moves_rows_that_the_batch_did_not_use() -> None:
+    table = nn.Embedding(3, 1)
+    optimizer = torch.optim.Adam(table.parameters(), lr=0.1)
+    moved = []
+    for row in (0, 1):
+        before = table.weight.detach().clone()
+        optimizer.zero_grad()
+        table(torch.tensor([row])).sum().backward()
+        optimizer.step()
+        moved.append((table.weight != before).flatten().tolist())
+    assert moved == [[True, False, False], [True, True, False]]
+
+
+SHOWN = {
+    "non_leaf_optimizer_cure": "w.grad = tensor([0.2000, 0.2000])\n"
+    "w = tensor([0., 0.], requires_grad=True)",
+    "non_leaf_optimizer_cure_2": "source.grad = tensor([0.0200, 0.0200])",
+    "only_floats_cure": "x.grad = tensor([0., 1., 2.])",
+    "change_flag_cure": "w.grad = tensor([ 9., 18.])",
+    "retain_grad_cure": "x.grad = tensor([3., 4.])",
+    "call_numpy_cure_2": "w.grad = tensor([0.5000, 0.2500])",
+    "call_numpy_wrong": "v.grad = tensor([1., 2.])\nw.grad = None",
+    "deepcopy_find": "'' holds 'last' from AddmmBackward0",
+    "to_scalar_cure_2": "x.grad = tensor(1.)",
+    "item_of_many_cure": "loss.item() = 13.6667\nx.grad = tensor([0.6667, 1.3333, 4.0000])",
+    "item_of_many_cure_2": "losses.tolist() = [1.0, 4.0, 36.0]",
+    "copy_construct_cure_2": "x.grad = tensor([2., 4.])",
+    "empty_list_find": "[]",
+    # 2 · 2 + 2 weights and biases of the first layer, 2 + 1 of the second
+    "empty_list_cure_2": "numbers to learn: 9\nin the optimizer: 4",
+    "not_tensors_cure_2": "[0.01, 0.1]",
+    "two_groups_cure": "[2, 2]",
+    "duplicates_find": "w = tensor(0.8000, requires_grad=True)",
+    "duplicates_cure": "w = tensor(0.9000, requires_grad=True)",
+    "state_size_cure": "[2, 2]",
+    "assign_parameter_cure_2": "scale.grad = tensor(3.)",
+    "assign_parameter_wrong": "scale.grad = None",
+    "grad_is_none_cure": "w = tensor(0.6400, requires_grad=True)",
+    "grad_is_none_cure_2": "w = tensor(0.6400, requires_grad=True)",
+    "sparse_gradient_cure": "changed rows: tensor([3])",
+    "closure_missing_cure": "w = 3.0",
+}
+
+
+def cell(runner: Runner, name: str) -> CellResult:
+    found = runner.result(STEM).cell(name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_page_shows_the_right_numbers(name: str, runner: Runner) -> None:
+    assert cell(runner, name).text().strip() == SHOWN[name]
+
+
+def test_no_grad_alone_loses_the_leaf(runner: Runner) -> None:
+    error = cell(runner, "grad_is_none_wrong").error
+    assert error is not None
+    assert error["evalue"].startswith("element 0 of tensors does not require grad")
