@@ -122,7 +122,10 @@ y.backward()
 print("runs =", runs)
 
 # %% no_early_stop
-y = checkpoint(block, x, use_reentrant=False, early_stop=False)
+from torch.utils.checkpoint import set_checkpoint_early_stop
+
+with set_checkpoint_early_stop(False):
+    y = checkpoint(block, x, use_reentrant=False)
 runs.clear()
 y.backward()
 print("runs =", runs)
