@@ -104,6 +104,33 @@ x = torch.ones(3, requires_grad=True)
 DoubleCured.apply(x).sum().backward()
 print("x.grad =", x.grad)
 
+
+# %% gradient_complex raises="RuntimeError"
+class LowPass(Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.keep = torch.tensor([1.0, 1.0, 0.0, 1.0])
+        return torch.fft.ifft(torch.fft.fft(x) * ctx.keep).real
+
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.fft.ifft(torch.fft.fft(grad) * ctx.keep)
+
+
+x = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+LowPass.apply(x)[0].backward()
+
+
+# %% gradient_complex_cure
+class LowPassCured(LowPass):
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.fft.ifft(torch.fft.fft(grad) * ctx.keep).real
+
+
+LowPassCured.apply(x)[0].backward()
+print("x.grad =", x.grad)
+
 # %% gradient_not_a_tensor raises="RuntimeError"
 import numpy as np
 

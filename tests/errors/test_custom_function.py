@@ -109,6 +109,12 @@ RAISES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         RuntimeError,
         "expected device cpu but got meta",
     ),
+    (
+        "complex",
+        lambda: back(make(twice, lambda ctx, g: g * 1j), leaf()),
+        RuntimeError,
+        "input_is_complex == grad_is_complex",
+    ),
     ("list", lambda: back(make(twice, lambda ctx, g: [g]), leaf()), RuntimeError, r"\(got list\)"),
     (
         "float",
@@ -262,6 +268,13 @@ def test_a_number_is_refused_only_if_a_gradient_is_required() -> None:
         make(forward).apply(leaf(), 3)
 
 
+def test_the_filter_of_the_page_is_a_symmetric_matrix(runner: Runner) -> None:
+    keep = torch.tensor([1.0, 1.0, 0.0, 1.0])
+    matrix = torch.fft.ifft(torch.fft.fft(torch.eye(4)) * keep).real
+    torch.testing.assert_close(matrix, matrix.T)
+    assert printed(runner, "gradient_complex_cure") == f"x.grad = {matrix[0]}\n"
+
+
 def test_a_leaf_is_written_before_the_error() -> None:
     x = leaf()
     with pytest.raises(RuntimeError, match="has been used"):
@@ -294,6 +307,7 @@ def test_a_saved_intermediate_breaks_only_the_second_derivative() -> None:
 NUMBERS = [
     ("wrong_number_of_gradients_cure", "x.grad", "[3., 3.]"),
     ("gradient_wrong_device_cure", "x.grad", "[2., 2., 2.]"),
+    ("gradient_complex_cure", "x.grad", "[ 0.7500,  0.2500, -0.2500,  0.2500]"),
     ("gradient_not_a_tensor_cure", "x.grad", "[1.0000, 0.5403]"),
     ("legacy_function_cure", "x.grad", "6."),
     ("legacy_function_cure_2", "x.grad", "6."),
