@@ -170,12 +170,12 @@ plt.figure(figsize=(6.4, 5))
 levels = [0.5, 2, 8, 32, 128]
 plt.contour(a, b, height, levels, colors="gray", linewidths=0.8)
 plt.contour(
-    a, b, model, [1, 2, 4, 16], colors="tab:orange", linestyles="dashed", linewidths=0.8
+    a, b, model, [1, 2, 4, 16], colors="tab:purple", linestyles="dashed", linewidths=0.8
 )
 for step, marker in (newton, "s-"), (gauss_newton, "^-"):
     plt.plot(*walk(step, 3).T, marker, label=step.__name__)
 plt.plot(*downhill.T, label="gradient, 500 steps")
-plt.plot([], [], "--", color="tab:orange", label="quadratic model at the start")
+plt.plot([], [], "--", color="tab:purple", label="quadratic model at the start")
 plt.plot(*start, "o", color="gray", markersize=9)
 plt.plot(1, 1, "*", color="gray", markersize=12)
 plt.xlim(-1.8, 1.6)
