@@ -7,8 +7,8 @@
   const SHOWN = 3
 
   const words = text =>
-    text.normalize("NFKC").toLowerCase()
-      .replace(/\b0x[0-9a-f]+\b|\b[a-z_]*(?:error|exception|warning):/g, " ")
+    text.normalize("NFKC").replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase()
+      .replace(/\b0x[0-9a-f]+\b|\b(?:[a-z_]+ )?(?:error|exception|warning):/g, " ")
       .match(/[a-z_]+|[\u3400-\u9fff]/g) ?? []
   const features = text => {
     const found = words(text)
@@ -20,10 +20,11 @@
   // Answers before guesses; among answers the longest message, among guesses the likeliest. Rounded:
   // where two entries have the same message, the one that is listed first comes first.
   const isKnown = match => match.score >= ENOUGH && match.shared >= TELLING
+  const worth = match => round(match.weight * match.score)
   const round = number => Math.round(number * 1e6)
   const order = (a, b) =>
     isKnown(b) - isKnown(a) ||
-    (isKnown(a) ? round(b.weight) - round(a.weight) : 0) ||
+    (isKnown(a) ? worth(b) - worth(a) : 0) ||
     round(b.score) - round(a.score) ||
     a.place - b.place
 
@@ -71,7 +72,7 @@
 
     const show = () => {
       const matches = text.value.trim() ? index.rank(text.value) : []
-      const answers = matches.filter(match => isKnown(match) && round(match.weight) === round(matches[0].weight))
+      const answers = matches.filter(match => isKnown(match) && worth(match) === worth(matches[0]))
       const shown = (answers.length ? answers : matches).slice(0, SHOWN)
       found.replaceChildren()
       if (!text.value.trim()) return
