@@ -25,7 +25,7 @@ def process(rank, job, folder, results):
     )
     try:
         results.put((rank, job(rank)))
-    except RuntimeError as error:
+    except Exception as error:
         results.put((rank, error))
     dist.destroy_process_group()
 
@@ -45,7 +45,7 @@ def launch(job):
         answers = dict(results.get() for _ in processes)
         for p in processes:
             p.join()
-    if isinstance(answers[0], RuntimeError):
+    if isinstance(answers[0], Exception):
         raise answers[0]
     return [answers[0], answers[1]]
 
