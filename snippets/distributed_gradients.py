@@ -343,6 +343,7 @@ print("same =", same)
 
 # %% dtensor
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
 
 
 def rows(rank):
@@ -350,9 +351,11 @@ def rows(rank):
     W = distribute_tensor(torch.arange(8.0).reshape(4, 2), mesh, [Shard(0)])
     W.requires_grad_()
     v = distribute_tensor(torch.ones(2), mesh, [Replicate()])
-    loss = (W @ v).square().sum()
-    loss.backward()
+    with CommDebugMode() as sent:
+        loss = (W @ v).square().sum()
+        loss.backward()
     return {
+        "messages": sent.get_total_counts(),
         "loss": loss.placements,
         "W.grad": W.grad.placements,
         "local": W.grad.to_local().tolist(),
