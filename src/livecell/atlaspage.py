@@ -162,11 +162,13 @@ class Writer:
 
     def _by_symptom(self, parent: ET.Element) -> None:
         listing = ET.SubElement(parent, "ul", {"class": "lc-atlas", **NOT_SEARCHED})
-        for entry in self._atlas.listed:
-            for symptom in entry.symptoms[self._language]:
-                item = ET.SubElement(listing, "li")
-                text_in(item, symptom)
-                self._link(ET.SubElement(item, "small"), entry, entry.titles[self._language])
+        with_symptoms = [e for e in self._atlas.listed if e.symptoms[self._language]]
+        # First those that can be found by nothing else.
+        for entry in sorted(with_symptoms, key=lambda entry: bool(entry.message)):
+            item = ET.SubElement(listing, "li")
+            self._link(item, entry, entry.titles[self._language])
+            comma = word("semicolon", self._language)
+            text_in(ET.SubElement(item, "small"), comma.join(entry.symptoms[self._language]))
 
     def _by_operation(self, parent: ET.Element) -> None:
         named: dict[str, list[Entry]] = {}
