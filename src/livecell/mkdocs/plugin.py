@@ -20,7 +20,7 @@ from mkdocs.utils import CountHandler
 from livecell import api, atlas, check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
-from livecell.mkdocs import assets, publish, refresh, reuse, serve, takehome, twin
+from livecell.mkdocs import assets, labs, publish, refresh, reuse, serve, takehome, twin
 from livecell.mkdocs.session import Session
 from livecell.settings import Settings
 
@@ -122,9 +122,14 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         if extension not in config.markdown_extensions:
             config.markdown_extensions.append(extension)
 
+    @event_priority(100)
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
-        """Publish the styles and scripts of the engine and of the packages."""
+        """Publish styles and scripts, and add the labs; mkdocs-jupyter then finds them there."""
         assets.publish(config, files, self.assets)
+        assert fence.site is not None
+        folder = Path(config.site_dir).parent if twin.link is not None else None
+        folder = folder or (self.session.folder if self.session is not None else self.store)
+        labs.add(config, files, fence.site.stems(), folder / f"labs-{fence.site.language}")
         return files
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
@@ -134,15 +139,22 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         self.nav = nav
         return nav
 
-    def on_page_markdown(
-        self, markdown: str, *, page: Page, config: MkDocsConfig, files: Files
-    ) -> str:
-        """Tell the fence which page it is on."""
-        assert fence.site is not None
-        fence.site.page = Path(page.file.abs_src_path) if page.file.abs_src_path else None
-        fence.site.errors = self.errors[page.file.src_uri] = []
-        fence.site.cited = self.cited[page.file.src_uri] = set()
-        return markdown
+    def on_pre_page(self, page: Page, *, config: MkDocsConfig, files: Files) -> Page:
+        """Tell the fence which page it is on; make the notebook that a lab's page shows."""
+        site = fence.site
+        assert site is not None
+        lab = labs.stem_of(page)
+        path = self.settings.snippet(lab) if lab else page.file.abs_src_path
+        site.page = Path(path) if path else None
+        site.errors = self.errors[page.file.src_uri] = []
+        site.cited = self.cited[page.file.src_uri] = set()
+        if lab:
+            labs.prepare(lab, page, site, self.settings, files)
+        return page
+
+    def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+        """Take from a lab's page what it does not need."""
+        return labs.finish(html, page) if labs.stem_of(page) else html
 
     def on_page_context(
         self, context: Any, *, page: Page, config: MkDocsConfig, nav: Navigation
