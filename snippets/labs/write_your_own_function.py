@@ -122,7 +122,7 @@ def stable(x):
 
 # %% check_forward
 def check_forward(f):
-    rows = torch.tensor([[1.0, 2.0, 3.0], [0.0, 50.0, 100.0], [-200.0, -100.0, 0.5]])
+    rows = torch.tensor([[1.0, 2.0, 3.0], [0.0, 100.0, 200.0], [-200.0, -100.0, 0.5]])
     for name, x in ("small", rows[0]), ("rows", rows), ("very negative", rows - 300):
         hint = "subtract the largest value of each row, and add it back outside"
         compare(f"forward, {name}", f(x), torch.logsumexp(x, -1), hint)
@@ -504,11 +504,6 @@ for name, values in losses.items():
     print(f"{name}: from {values[0]:.2f} to {values[-1]:.2f}")
 
 # %% figure
-# zh: alt: 三种训练的损失随步数的变化。32 位：平滑地降到零。四位、直通：一级一级地
-# zh: 跟着下降，最后在零的上方小幅跳动。四位、真导数：一条水平线，从不变化。
-# en: alt: The loss of the three trainings over their steps. 32 bits: falls smoothly
-# en: to zero. 4 bits, straight through: follows it down in steps, and ends in small
-# en: jumps above zero. 4 bits, true derivative: a level line that never changes.
 import matplotlib.pyplot as plt
 
 for (name, values), style in zip(losses.items(), ("-", "--", ":"), strict=True):
@@ -519,6 +514,8 @@ plt.legend()
 plt.show()
 
 # %% [markdown] lang="zh"
+# <!-- alt: 三种训练的损失随步数的变化。32 位：平滑地降到零。四位、直通：一级一级地跟着下降，最后在零的上方小幅跳动。四位、真导数：一条水平线，从不变化。 -->
+#
 # 用真导数，权重从来没有动过。直通估计的梯度是虚构的，却指对了方向。它最后在几组相邻的取值之间来回跳，降不到零，因为最好的权重不在那 16 个值当中。
 #
 # ## 记住这些 {#remember}
@@ -530,6 +527,8 @@ plt.show()
 # 还想接着做？让 `LogSumExp` 支持一整行都是 $-\infty$ 的输入（现在得到 `nan`，`torch.logsumexp` 得到 $-\infty$）；或者为它写上 `jvp` 和 `vmap`，见[自定义 Function](../custom_function.md#setup-context)。
 
 # %% [markdown] lang="en"
+# <!-- alt: The loss of the three trainings over their steps. 32 bits: falls smoothly to zero. 4 bits, straight through: follows it down in steps, and ends in small jumps above zero. 4 bits, true derivative: a level line that never changes. -->
+#
 # With the true derivative the weights never moved. The gradient of the straight-through estimator is made up, but it points the right way. It ends by jumping between neighbouring values and does not reach zero, because the best weights are not among the 16.
 #
 # ## Remember {#remember}

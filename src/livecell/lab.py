@@ -38,12 +38,15 @@ def build(
     Raises:
         LivecellError: a cell draws a figure and has no alt text.
     """
+    alts = labfile.alts(page)
     sources = {cell.name: select(cell.source, language, languages) for cell in result.cells}
     cells = [
         replace(cell, source=labfile.shown(sources[cell.name], language, solved=solved))
         for cell in result.cells
     ]
-    made = notebook.build(page, replace(result, cells=cells), language, (), look)
+    made = notebook.build(
+        labfile.ALT.sub("", page), replace(result, cells=cells), language, (), look
+    )
     by_name = {cell.name: cell for cell in cells}
     for code in made["cells"]:
         if code["cell_type"] != "code":
@@ -52,7 +55,7 @@ def build(
         if labfile.has_gap(sources[cell.name]) and not solved:
             code["metadata"].setdefault("tags", []).append("your-turn")
         if any("image/svg+xml" in output.get("data", {}) for output in cell.outputs):
-            code["metadata"]["alt"] = _alt(cell, sources[cell.name], language, path)
+            code["metadata"]["alt"] = _alt(cell, alts, language, path)
         if look.keeps_ids:
             code["outputs"] = [_in_language(output, language) for output in cell.outputs]
         if look.keeps_ids or cell.name.startswith("check_"):
@@ -60,15 +63,15 @@ def build(
     return made
 
 
-def _alt(cell: CellResult, source: str, language: str, path: Path | None) -> str:
-    text = labfile.alt(source)
+def _alt(cell: CellResult, alts: dict[str, str], language: str, path: Path | None) -> str:
+    text = alts.get(cell.name)
     if not text:
         raise LivecellError(
             "the cell draws a figure, and does not say what it shows",
             path,
             cell.line,
             cell.name,
-            expected=f"a comment `# {language}: alt: …` in the cell",
+            expected=f'in the prose below it, lang="{language}": `# <!-- alt: … -->`',
             todo="describe the figure for readers who do not see it",
         )
     return text

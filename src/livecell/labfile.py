@@ -7,15 +7,18 @@ apart by language, such a file is a page like any other: the prose, and between 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from livecell import pages as markdown
 from livecell.cells import HEADER
 from livecell.comments import select
 from livecell.errors import LivecellError
+from livecell.superfences import fences
 from livecell.words import word
 
 FOLDER = "labs"
@@ -23,9 +26,8 @@ FOLDER = "labs"
 PROSE = re.compile(r"# ?%% \[(?:markdown|md)\](?P<options>.*)")
 LANGUAGE = re.compile(r'\s*lang="(?P<language>[\w-]+)"\s*')
 GAP = re.compile(r"(?P<indent> *)# (?P<what>solution:|end) *")
-ALT = re.compile(r"^# alt:[ ]?(?P<text>.*(?:\n#.*)*)\n*", re.MULTILINE)
-"""What the figures of a cell show, in words: a comment, to the last of its lines."""
-HAN = r"[^\x00-\u2e7f]"
+ALT = re.compile(r"^<!-- alt: *(?P<text>.*?) *-->$\n?", re.MULTILINE | re.DOTALL)
+"""What the figures of the cell above show, in words."""
 
 
 class Code(Protocol):
@@ -78,21 +80,22 @@ def pages(
 
     Raises:
         LivecellError: a cell of prose has no language or no twin, or holds code; a gap does not
-            end, or the program cannot be read while it is open; an alt text has no language.
+            end, or the program cannot be read while it is open.
     """
     code = list(code)
     try:
         prose = _prose(text.split("\n"), languages)
         for cell in code:
-            check(cell, languages)
+            _check(cell, languages)
     except LivecellError as error:
         raise replace(error, file=path) from None
-    return {
+    found = {
         language: _page(
             text.count("\n") + 1, stem, code, [p for p in prose if not _other(p, language)]
         )
         for language in languages or ("en",)
     }
+    return _with_ids(found)
 
 
 def _other(prose: Prose, language: str) -> bool:
@@ -177,13 +180,47 @@ def _check_twins(group: list[Prose], languages: tuple[str, ...]) -> None:
             )
 
 
-# ------------------------------------------------------------------ what a code cell may hold
-def check(cell: Code, languages: tuple[str, ...]) -> None:
-    """Hold the gaps and the alt text of a code cell to their form.
+def _with_ids(found: dict[str, str]) -> dict[str, str]:
+    """The pages with an id for every heading that has none, the same in every language."""
+    pages = {language: text.split("\n") for language, text in found.items()}
+    headings = [
+        [block for block in markdown.parse(text) if block.kind == "heading"]
+        for text in found.values()
+    ]
+    used: set[str] = set()
+    for twins in zip(*headings, strict=False):  # if their number differs, a check will say so
+        if any(" " in block.key or block.key == "#" for block in twins):
+            continue
+        titles = [lines[block.line - 1] for block, lines in zip(twins, pages.values(), strict=True)]
+        slug = max((re.sub(r"[^a-z0-9]+", "-", t.lower()).strip("-") for t in titles), key=len)
+        name = next(n for n in _numbered(slug or "part") if n not in used)
+        used.add(name)
+        for block, lines in zip(twins, pages.values(), strict=True):
+            lines[block.line - 1] += f" {{#{name}}}"
+    return {language: "\n".join(lines) for language, lines in pages.items()}
 
-    Raises:
-        LivecellError: as in `pages`.
-    """
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    for number in itertools.count(2):
+        yield f"{name}-{number}"
+
+
+def alts(page: str) -> dict[str, str]:
+    """The alt texts on a page of a lab: by the name of the cell that they stand below."""
+    found: dict[str, str] = {}
+    lines = page.split("\n")
+    shown = [fence for fence in fences(list(lines)) if fence.shows_cell]
+    for fence, after in zip(shown, [*shown[1:], None], strict=True):
+        below = "\n".join(lines[fence.end : after.start if after else None])
+        if match := ALT.search(below):
+            found[fence.options["cell"].rpartition(":")[2]] = match["text"]
+    return found
+
+
+# ------------------------------------------------------------------ what a code cell may hold
+def _check(cell: Code, languages: tuple[str, ...]) -> None:
+    """Hold the gaps of a code cell to their form."""
 
     def wrong(problem: str, number: int, **fields: str) -> LivecellError:
         return LivecellError(problem, line=cell.line + number, cell=cell.name, **fields)
@@ -218,14 +255,6 @@ def check(cell: Code, languages: tuple[str, ...]) -> None:
             start = number
     if start is not None:
         raise _endless(wrong, start)
-    for number, line in enumerate(lines):
-        if languages and line.startswith("# alt:"):
-            raise wrong(
-                "the alt text does not say its language",
-                number,
-                found=line,
-                expected=" and ".join(f"`# {tag}: alt: …`" for tag in languages),
-            )
     if has_gap(cell.source):
         _check_open(cell, languages)
 
@@ -266,14 +295,14 @@ def has_gap(source: str) -> bool:
 
 
 def shown(source: str, language: str, *, solved: bool) -> str:
-    """The code of a cell, in one language already, without marks and alt text.
+    """The code of a cell, in one language already, without the marks of its gaps.
 
     Args:
         source: the code.
         language: the reader's language.
         solved: whether to show the solution rather than the gap.
     """
-    return "\n".join(_lines(ALT.sub("", source).split("\n"), language, solved)).strip("\n")
+    return "\n".join(_lines(source.split("\n"), language, solved)).strip("\n")
 
 
 def _lines(lines: list[str], language: str, solved: bool) -> Iterator[str]:
@@ -286,12 +315,3 @@ def _lines(lines: list[str], language: str, solved: bool) -> Iterator[str]:
                 yield f"{mark['indent']}...  # {word('gap', language)}"
         elif solved or not is_inside:
             yield line
-
-
-def alt(source: str) -> str:
-    """The alt text in the code of a cell, in one language already; "" if there is none."""
-    found = ALT.search(source)
-    if found is None:
-        return ""
-    text = re.sub(r"\s*\n#\s*", " ", found["text"]).strip()
-    return re.sub(rf"(?<={HAN}) (?={HAN})", "", text)  # Chinese has no spaces between words

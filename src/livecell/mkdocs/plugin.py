@@ -169,7 +169,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         """Write the page's notebook."""
         if fence.site is not None and self.last is not None and self.config.notebooks:
             takehome.write(page, config, fence.site, self.settings, self.last.files)
-        return output
+        return labs.light(output) if labs.stem_of(page) else output
 
     @event_priority(-100)
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> Any:
