@@ -7,6 +7,7 @@ file below `docs_dir`; in `nav` it is called `labs/name.ipynb`.
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from markdown.extensions.toc import nest_toc_tokens
@@ -16,7 +17,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.structure.toc import get_toc
 
-from livecell import cells, lab, labfile, notebook, render
+from livecell import cells, lab, labfile, notebook, pages, render
 from livecell.errors import LivecellError
 from livecell.fence import Site
 from livecell.prose import Look
@@ -83,8 +84,15 @@ def prepare(stem: str, page: Page, site: Site, settings: Settings, files: Files)
             )
         return file.url_relative_to(page.file) + (f"#{anchor}" if anchor else "")
 
+    def value(reference: str, label: str) -> str:
+        try:
+            return render.value(site.cell(reference), label)
+        except LivecellError as error:
+            line = pages.line_of(f"#!live {reference} {label}".strip(), settings.snippet(stem))
+            raise replace(error, file=settings.snippet(stem), line=line) from None
+
     look = Look(
-        value=lambda reference, label: render.value(site.cell(reference), label),
+        value=value,
         entry=lambda name: "",
         address=address,
         keeps_ids=True,

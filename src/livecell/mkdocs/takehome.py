@@ -5,6 +5,7 @@ Only pages that a snippet belongs to, by name, have any of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 from livecell import notebook, pages, render
+from livecell.errors import LivecellError
 from livecell.fence import Site
 from livecell.mkdocs import labs
 from livecell.prose import Look
@@ -39,7 +41,10 @@ def result_of(page: Page, site: Site, settings: Settings) -> Result | None:
     stem = labs.stem_of(page) or page.file.src_uri.removesuffix(".md")
     if stem not in site.stems():
         return None
-    result = site.result(stem)
+    try:
+        result = site.result(stem)
+    except LivecellError:
+        return None  # under `mkdocs serve`; the page says what is wrong
     own = settings.snippets.relative_to(settings.root).as_posix() + "/"
     return None if any(name.startswith(own) for name in result.reads) else result
 
@@ -99,9 +104,10 @@ def write(page: Page, config: MkDocsConfig, site: Site, settings: Settings, file
     folder.mkdir(parents=True, exist_ok=True)
     name = PurePosixPath(result.stem).name
     if labs.stem_of(page):
-        for end, solved in ("", False), ("_solution", True):
-            made = labs.build(result.stem, site, settings, look, solved=solved)
-            (folder / f"{name}{end}.ipynb").write_text(notebook.dumps(made), encoding="utf-8")
+        with contextlib.suppress(LivecellError):  # under `mkdocs serve`; the page says it
+            for end, solved in ("", False), ("_solution", True):
+                made = labs.build(result.stem, site, settings, look, solved=solved)
+                (folder / f"{name}{end}.ipynb").write_text(notebook.dumps(made), encoding="utf-8")
         return
     text = pages.text_of(Path(page.file.abs_src_path))
     made = notebook.build(text, result, site.language, site.languages, look)
