@@ -51,6 +51,11 @@ def build(
             if reference in solved:
                 code["metadata"]["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
             cells.append(code)
+    return of(cells)
+
+
+def of(cells: list[dict[str, Any]]) -> Notebook:
+    """The notebook that has these cells."""
     return {
         "cells": cells,
         "metadata": {
