@@ -32,6 +32,12 @@ VERBATIM = re.compile(
     r"(<pre\b.*?</pre>|<script\b.*?</script>|<style\b.*?</style>|<textarea\b.*?</textarea>)",
     re.DOTALL,
 )
+BLOCK = re.compile(r"\n(?=</?(?:article|div|footer|header|li|link|main|meta|nav|ul)\b)")
+"""White space before an element that begins a line anyway."""
+LETTER = re.compile(
+    r'<path d="(?P<shape>[^"]*)" id="(?P<id>[^"]*)" transform="scale\(0\.015625\)"></path>'
+)
+"""A letter as Matplotlib defines it in each figure anew."""
 HEADING = re.compile(
     r'<h(?P<level>[1-6]) id="(?P<id>[^"]+)">(?P<text>.*?)'
     r'(?:<a class="headerlink".*?</a>)?</h(?P=level)>',
@@ -98,9 +104,23 @@ def _light(svg: str) -> str:
 
 def light(page: str) -> str:
     """A whole page without the indents of the theme's templates, which show nowhere."""
-    parts = VERBATIM.split(page)
-    parts[::2] = [re.sub(r"\s*\n\s*", "\n", part) for part in parts[::2]]
+    parts = VERBATIM.split(_letters_once(page))
+    parts[::2] = [BLOCK.sub("", re.sub(r"\s*\n\s*", "\n", part)) for part in parts[::2]]
     return "".join(parts)
+
+
+def _letters_once(page: str) -> str:
+    """A page on which each letter of its figures is drawn once; later ones refer to the first."""
+    first: dict[str, str] = {}
+    same: dict[str, str] = {}
+
+    def keep(found: re.Match[str]) -> str:
+        known = same[found["id"]] = first.setdefault(found["shape"], found["id"])
+        return found[0] if known == found["id"] else ""
+
+    page = LETTER.sub(keep, page)
+    page = re.sub(r'(?<=href="#)[^"]+(?=")', lambda ref: same.get(ref[0], ref[0]), page)
+    return re.sub(r"></(?:use|path)>", "/>", page.replace(' xlink:href="#', ' href="#'))
 
 
 def headings(content: str) -> list[dict[str, Any]]:
