@@ -25,7 +25,7 @@ def process(rank, job, folder, results):
     )
     try:
         results.put((rank, job(rank)))
-    except RuntimeError as error:
+    except Exception as error:
         results.put((rank, error))
     dist.destroy_process_group()
 
@@ -45,7 +45,7 @@ def launch(job):
         answers = dict(results.get() for _ in processes)
         for p in processes:
             p.join()
-    if isinstance(answers[0], RuntimeError):
+    if isinstance(answers[0], Exception):
         raise answers[0]
     return [answers[0], answers[1]]
 
@@ -343,6 +343,7 @@ print("same =", same)
 
 # %% dtensor
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
 
 
 def rows(rank):
@@ -350,9 +351,11 @@ def rows(rank):
     W = distribute_tensor(torch.arange(8.0).reshape(4, 2), mesh, [Shard(0)])
     W.requires_grad_()
     v = distribute_tensor(torch.ones(2), mesh, [Replicate()])
-    loss = (W @ v).square().sum()
-    loss.backward()
+    with CommDebugMode() as sent:
+        loss = (W @ v).square().sum()
+        loss.backward()
     return {
+        "messages": sent.get_total_counts(),
         "loss": loss.placements,
         "W.grad": W.grad.placements,
         "local": W.grad.to_local().tolist(),

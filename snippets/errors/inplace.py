@@ -242,14 +242,19 @@ h.sum().backward()
 print("x.grad =", x.grad)
 
 # %% inference_in_place raises="RuntimeError"
+total = 0.0
 with torch.inference_mode():
-    cache = torch.zeros(2)
-cache += 1
+    for loss in torch.tensor([1.0, 3.0]):
+        total += loss
+total /= 2
 
 # %% inference_in_place_cure
-cache = cache.clone()
-cache += 1
-print("cache =", cache)
+total = 0.0
+with torch.inference_mode():
+    for loss in torch.tensor([1.0, 3.0]):
+        total += loss
+total = total / 2
+print("total =", total)
 
 # %% inference_in_place_cure_2
 with torch.no_grad():
@@ -261,7 +266,7 @@ print("layer.weight =", layer.weight)
 with torch.inference_mode():
     cache = torch.zeros(2)
 with torch.no_grad():
-    cache += 1
+    cache.copy_(cache + 1)
 
 # %% inference_saved raises="RuntimeError"
 with torch.inference_mode():

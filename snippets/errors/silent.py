@@ -590,15 +590,19 @@ def through(model, x):
     model(x).sum().backward()
 
 
+def gradient(backward, rank):
+    model = DistributedDataParallel(nn.Linear(1, 1, bias=False))
+    backward(model, torch.tensor([[1.0 + 2 * rank]]))
+    return model.module.weight.grad.item()
+
+
 # zh: torchrun 替你做的事：启动两个进程；各有各的数据，1 和 3
 # en: what torchrun does for you: two processes, with the data 1 and 3
 def work(rank):
     store = distributed.FileStore(f"{folder}/store", 2)
     distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
     for backward in (around, unsynchronised, through):
-        model = DistributedDataParallel(nn.Linear(1, 1, bias=False))
-        backward(model, torch.tensor([[1.0 + 2 * rank]]))
-        results.put((backward.__name__, rank, model.module.weight.grad.item()))
+        results.put((backward.__name__, rank, gradient(backward, rank)))
     distributed.destroy_process_group()
 
 

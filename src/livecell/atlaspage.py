@@ -1,8 +1,8 @@
 """Entries of the atlas on a page, as the Markdown extension `livecell.atlaspage`.
 
 - `[ENTRY id]` becomes the heading of the entry, and what the list says of it.
-- `[ATLAS paste]` becomes a box to paste an error into; it works on the page that has
-- `[ATLAS message]`, the list of all entries, page by page.
+- `[ATLAS paste]` becomes a box to paste an error into.
+- `[ATLAS message]` becomes the list of all entries, page by page.
 - `[ATLAS symptom]` lists those that can be put without a message, in words.
 - `[ATLAS operation]` lists them by the names of operations.
 """
@@ -134,7 +134,8 @@ class Writer:
         label = ET.SubElement(form, "label")
         text_in(ET.SubElement(label, "span"), word("paste", self._language))
         ET.SubElement(label, "textarea", {"rows": "5", "spellcheck": "false"})
-        said = {name: word(name, self._language) for name in ("known", "guess", "unknown")}
+        names = ("known", "guess", "unknown", "means", "cure")
+        said = {name: word(name, self._language) for name in names}
         found = {"class": "lc-found", "role": "status", "aria-live": "polite"}
         ET.SubElement(form, "div", found | {f"data-{name}": text for name, text in said.items()})
 
@@ -147,10 +148,9 @@ class Writer:
             listing = ET.SubElement(parent, "ul", {"class": "lc-atlas", **NOT_SEARCHED})
             for entry in self._atlas.listed:
                 if entry.family == family:
-                    self._item(ET.SubElement(listing, "li", {"data-entry": entry.id}), entry)
+                    self._item(ET.SubElement(listing, "li"), entry)
 
     def _item(self, item: ET.Element, entry: Entry) -> None:
-        item.set("data-patterns", json.dumps(entry.patterns(), ensure_ascii=False))
         title = entry.titles[self._language]
         link = self._link(item, entry, "")
         if entry.message:
@@ -158,7 +158,6 @@ class Writer:
             text_in(ET.SubElement(item, "small"), title)
         else:
             text_in(link, title)
-        self._said(ET.SubElement(item, "div", {"class": "lc-answer", "hidden": ""}), entry)
 
     def _by_symptom(self, parent: ET.Element) -> None:
         listing = ET.SubElement(parent, "ul", {"class": "lc-atlas", **NOT_SEARCHED})
@@ -193,6 +192,28 @@ class Writer:
     def _address(self, stem: str, heading: str = "") -> str:
         page = Path(os.path.relpath(self._root / f"{stem}.md", self._here)).as_posix()
         return page + (f"#{heading}" if heading else "")
+
+
+def script(atlas: Atlas, language: str, address: Callable[[str], str]) -> str:
+    """What the box and the search know of the atlas, as a script that defines `livecellAtlas`.
+
+    Args:
+        atlas: the errors of the site.
+        language: language of the pages.
+        address: where on the site the page with this stem is.
+    """
+    entries = [
+        {
+            "key": entry.id,
+            "href": f"{address(f'{FOLDER}/{entry.family}')}#{entry.id}",
+            "title": entry.titles[language],
+            "means": entry.means[language],
+            "cure": entry.cures[language],
+            "patterns": entry.patterns(),
+        }
+        for entry in atlas.listed
+    ]
+    return f"livecellAtlas = {json.dumps(entries, ensure_ascii=False)}\n"
 
 
 class AtlasExtension(Extension):

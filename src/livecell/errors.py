@@ -70,6 +70,10 @@ def relative(path: str | Path) -> str:
         return Path(path).as_posix()
 
 
+MANY = 20
+"""How many known names a hint lists."""
+
+
 def nearest(name: str, known: list[str]) -> str:
     """A hint that names the known names most like `name`."""
     from difflib import get_close_matches
@@ -77,4 +81,5 @@ def nearest(name: str, known: list[str]) -> str:
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(near) + "?"
-    return "known names: " + (", ".join(known) if known else "none")
+    more = f" and {len(known) - MANY} more" if len(known) > MANY else ""
+    return "known names: " + (", ".join(known[:MANY]) + more if known else "none")

@@ -20,7 +20,9 @@ from itertools import pairwise
 GAP = "…"
 """What stands in a pattern for what varies."""
 WORDS = re.compile(r"[a-z_]+|[\u3400-\u9fff]")
-SAYS_NOTHING = re.compile(r"\b0x[0-9a-f]+\b|\b[a-z_]*(?:error|exception|warning):")
+HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+"""Where a word begins within a name: MulBackward."""
+SAYS_NOTHING = re.compile(r"\b0x[0-9a-f]+\b|\b(?:[a-z_]+ )?(?:error|exception|warning):")
 """An address, and the type of an error: `RuntimeError:` begins most messages."""
 ENOUGH = 0.8
 """What share of a pattern (or of a short paste) must be there for a match that counts."""
@@ -44,7 +46,8 @@ def heading(pattern: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return WORDS.findall(SAYS_NOTHING.sub(" ", unicodedata.normalize("NFKC", text).lower()))
+    apart = HUMP.sub(" ", unicodedata.normalize("NFKC", text))
+    return WORDS.findall(SAYS_NOTHING.sub(" ", apart.lower()))
 
 
 def features(text: str) -> frozenset[str]:
@@ -75,6 +78,11 @@ class Match:
     weight: float
     shared: int
     place: int
+
+    @property
+    def worth(self) -> float:
+        """What makes one answer better than another: a long message, held as a whole."""
+        return self.weight * self.score
 
     @property
     def is_known(self) -> bool:
@@ -124,7 +132,7 @@ class Index:
     def answers(self, text: str) -> list[Match]:
         """The keys that `text` is about, if any: several where they have the same message."""
         known = [match for match in self.rank(text) if match.is_known]
-        return [match for match in known if round(match.weight - known[0].weight, 6) == 0]
+        return [match for match in known if round(match.worth - known[0].worth, 6) == 0]
 
     def _sum(self, found: Iterable[str]) -> float:
         return math.fsum(self._weights[feature] for feature in found)
@@ -135,5 +143,5 @@ def _order(match: Match) -> tuple[bool, float, float, int]:
 
     Rounded: where two entries have the same message, the one that is listed first comes first.
     """
-    first = match.weight if match.is_known else match.score
+    first = match.worth if match.is_known else match.score
     return (not match.is_known, -round(first, 6), -round(match.score, 6), match.place)

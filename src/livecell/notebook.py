@@ -117,8 +117,9 @@ def _output(output: Output) -> Output:
 
 
 def _is_rich(cell: CellResult) -> bool:
-    """Whether its last value was shown; a figure that it drew has no text of its own."""
-    return any("text/plain" in output.get("data", {}) for output in cell.outputs)
+    """Whether its last value was shown; a figure that it drew was not its last value."""
+    shown = [output["data"].get("text/plain", "") for output in cell.outputs if "data" in output]
+    return any(text and not text.startswith(("Figure(", "<Figure")) for text in shown)
 
 
 def _silent(source: str) -> str:

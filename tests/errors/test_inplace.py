@@ -267,7 +267,7 @@ VALUES: list[tuple[str, str, Any]] = [
     ("function_view_modified_cure", "x.grad", [-3, -3]),
     ("function_view_modified_cure_2", "x.grad", [-3, -3]),
     ("inference_view_modified_cure", "x.grad", [10, 1]),
-    ("inference_in_place_cure", "cache", [2, 2]),
+    ("inference_in_place_cure", "total", (1 + 3) / 2),
     ("inference_saved_cure", "w.grad", [1, 2]),
     ("inference_saved_cure_2", "w.grad", [1, 2]),
     ("inference_requires_grad_cure", "start.grad", [3, 3]),
@@ -349,6 +349,13 @@ def test_retain_graph_does_not_undo_a_write() -> None:
 def test_no_grad_does_not_allow_a_write_into_an_inference_tensor() -> None:
     with torch.no_grad(), pytest.raises(RuntimeError, match=r"^Inplace update"):
         inference_tensor().add_(1)
+
+
+def test_an_inference_tensor_is_written_before_the_error_comes() -> None:
+    t = inference_tensor()
+    with pytest.raises(RuntimeError, match=r"^Inplace update"):
+        t.add_(1)
+    assert t.tolist() == [2, 2]
 
 
 def test_resizing_data_leaves_the_tensor_alone() -> None:

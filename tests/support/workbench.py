@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+
 from livecell.cells import Cell, read
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,8 @@ class Lab:
                     exec(compile(source, f"{self.path.name}:{cell.name}", "exec"), names)
             except Exception as error:
                 raise Failed(cell.name, error) from error
+            finally:
+                plt.close("all")
             if cell.name == until:
                 return names
         raise LookupError(f"{self.path.name} has no cell {until!r}")

@@ -1,5 +1,6 @@
-// The box that an error is pasted into. It ranks the entries listed on the page, in the browser: no
-// request leaves it. The same algorithm as livecell/messages.py, and a test holds the two together.
+// The box that an error is pasted into, and the site's search for a message. Entries are ranked in the
+// browser: what is pasted stays there. The same algorithm as livecell/messages.py, and a test holds
+// the two together.
 {
   const ENOUGH = .8
   const FEWEST = 2
@@ -7,8 +8,8 @@
   const SHOWN = 3
 
   const words = text =>
-    text.normalize("NFKC").toLowerCase()
-      .replace(/\b0x[0-9a-f]+\b|\b[a-z_]*(?:error|exception|warning):/g, " ")
+    text.normalize("NFKC").replace(/(?<=[a-z])(?=[A-Z])/g, " ").toLowerCase()
+      .replace(/\b0x[0-9a-f]+\b|\b(?:[a-z_]+ )?(?:error|exception|warning):/g, " ")
       .match(/[a-z_]+|[\u3400-\u9fff]/g) ?? []
   const features = text => {
     const found = words(text)
@@ -20,10 +21,11 @@
   // Answers before guesses; among answers the longest message, among guesses the likeliest. Rounded:
   // where two entries have the same message, the one that is listed first comes first.
   const isKnown = match => match.score >= ENOUGH && match.shared >= TELLING
+  const worth = match => round(match.weight * match.score)
   const round = number => Math.round(number * 1e6)
   const order = (a, b) =>
     isKnown(b) - isKnown(a) ||
-    (isKnown(a) ? round(b.weight) - round(a.weight) : 0) ||
+    (isKnown(a) ? worth(b) - worth(a) : 0) ||
     round(b.score) - round(a.score) ||
     a.place - b.place
 
@@ -60,43 +62,91 @@
     }
   }
 
+  // What the atlas holds is a script of its own, loaded when somebody is about to ask: a script, not
+  // data, because it must also load from a disk.
+  const here = document.currentScript.src
+  let loading
+  const load = () => loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script")
+    script.src = new URL("atlas.js", here)
+    script.onload = () => {
+      const entries = new Map(window.livecellAtlas.map(entry => [entry.key, entry]))
+      const index = new Index([...entries.values()].flatMap(({ key, patterns }) =>
+        patterns.map(pattern => [key, pattern])))
+      resolve({ entries, index })
+    }
+    script.onerror = reject
+    document.head.append(script)
+  })
+
+  const element = (tag, text = "", attributes = {}) => {
+    const made = Object.assign(document.createElement(tag), attributes)
+    text.split("`").forEach((part, n) => {
+      if (n % 2) made.append(element("code", part))
+      else if (part) made.append(part)
+    })
+    return made
+  }
+  const address = entry => new URL("../" + entry.href, here).href
+  const answers = matches =>
+    matches.filter(match => isKnown(match) && worth(match) === worth(matches[0])).slice(0, SHOWN)
+
+  // --- The box.
   const form = document.querySelector(".lc-paste")
-  const items = new Map(
-    [...document.querySelectorAll("[data-entry]")].map(item => [item.dataset.entry, item]))
-  if (form && items.size) {
-    const index = new Index([...items].flatMap(([key, item]) =>
-      JSON.parse(item.dataset.patterns).map(pattern => [key, pattern])))
+  if (form) {
     const text = form.querySelector("textarea")
     const found = form.querySelector(".lc-found")
+    const said = found.dataset
 
-    const show = () => {
+    const show = async () => {
+      const { entries, index } = await load()
       const matches = text.value.trim() ? index.rank(text.value) : []
-      const answers = matches.filter(match => isKnown(match) && round(match.weight) === round(matches[0].weight))
-      const shown = (answers.length ? answers : matches).slice(0, SHOWN)
+      const known = answers(matches)
       found.replaceChildren()
       if (!text.value.trim()) return
-      const said = answers.length ? "known" : shown.length ? "guess" : "unknown"
-      found.dataset.said = said
-      const head = document.createElement("p")
-      head.textContent = found.dataset[said]
-      found.append(head)
-      for (const { key } of shown) {
-        const entry = document.createElement("div")
-        entry.className = "lc-entry"
-        const title = document.createElement("p")
-        title.className = "lc-entry-title"
-        for (const part of items.get(key).children)
-          if (part.matches("a, small")) title.append(part.cloneNode(true), " ")
-        const answer = items.get(key).querySelector(".lc-answer").firstElementChild.cloneNode(true)
-        entry.append(title, answer)
-        found.append(entry)
+      found.dataset.said = known.length ? "known" : matches.length ? "guess" : "unknown"
+      found.append(element("p", said[found.dataset.said]))
+      for (const { key } of known.length ? known : matches.slice(0, SHOWN)) {
+        const entry = entries.get(key)
+        const box = element("div", "", { className: "lc-entry" })
+        const title = element("p", "", { className: "lc-entry-title" })
+        title.append(element("a", entry.title, { href: address(entry) }))
+        const list = element("dl")
+        list.append(element("dt", said.means), element("dd", entry.means))
+        list.append(element("dt", said.cure), element("dd", entry.cure))
+        box.append(title, list)
+        found.append(box)
       }
     }
 
     form.hidden = false
     form.addEventListener("submit", event => event.preventDefault())
+    text.addEventListener("focus", load, { once: true })
     text.addEventListener("input", show)
     if (text.value) show() // the browser has kept what was pasted before
-    form.rank = pasted => index.rank(pasted)
+    form.rank = async text => (await load()).index.rank(text)
+  }
+
+  // --- Material's search ranks words; whoever searches for a message means its entry.
+  const query = document.querySelector(".md-search__input")
+  const results = document.querySelector(".md-search-result__list")
+  if (query && results) {
+    const first = element("div", "", { className: "lc-search-answer" })
+    results.before(first)
+    const show = async () => {
+      const { entries, index } = await load()
+      const known = query.value.trim() ? answers(index.rank(query.value)) : []
+      first.replaceChildren(...known.map(({ key }) => {
+        const entry = entries.get(key)
+        const link = element("a", "", { href: address(entry), className: "md-search-result__link" })
+        const article = element("article", "", { className: "md-search-result__article md-typeset" })
+        article.append(element("h1", entry.title), element("p", entry.means))
+        link.append(article)
+        return link
+      }))
+    }
+    query.addEventListener("focus", load, { once: true })
+    for (const kind of ["input", "keyup", "focus"]) query.addEventListener(kind, show)
+    query.form?.addEventListener("reset", () => first.replaceChildren())
   }
 }

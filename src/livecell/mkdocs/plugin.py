@@ -12,12 +12,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import BuildError, PluginError
 from mkdocs.livereload import LiveReloadServer
 from mkdocs.plugins import BasePlugin, event_priority
-from mkdocs.structure.files import Files
+from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import api, atlas, check, fence, render, terms
+from livecell import api, atlas, atlaspage, check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
 from livecell.mkdocs import assets, labs, publish, refresh, reuse, serve, takehome, twin
@@ -126,10 +126,14 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
         """Publish styles and scripts, and add the labs; mkdocs-jupyter then finds them there."""
         assets.publish(config, files, self.assets)
-        assert fence.site is not None
+        site = fence.site
+        assert site is not None
+        if site.atlas is not None and site.language in site.atlas.folders:
+            content = atlaspage.script(site.atlas, site.language, lambda stem: _url(files, stem))
+            files.append(File.generated(config, "assets/atlas.js", content=content))
         folder = Path(config.site_dir).parent if twin.link is not None else None
         folder = folder or (self.session.folder if self.session is not None else self.store)
-        labs.add(config, files, fence.site.stems(), folder / f"labs-{fence.site.language}")
+        labs.add(config, files, site.stems(), folder / f"labs-{site.language}")
         return files
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
@@ -230,6 +234,12 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             self.session.close()
             self.session = None
             fence.site = None
+
+
+def _url(files: Files, stem: str) -> str:
+    """Where on the site the page with this stem is; the build tells if there is none."""
+    file = files.get_file_from_path(f"{stem}.md")
+    return file.url if file else stem
 
 
 def _check_docs(config: MkDocsConfig, settings: Settings) -> None:
