@@ -103,7 +103,12 @@ def _group_matrices(math: ET.Element) -> None:
 
 class _Formulas(Postprocessor):
     def run(self, text: str) -> str:
-        return FORMULA.sub(_replace, text)
+        return replace_formulas(text)
+
+
+def replace_formulas(text: str) -> str:
+    """HTML with MathML in place of arithmatex's formulas."""
+    return FORMULA.sub(_replace, text)
 
 
 def _replace(match: re.Match[str]) -> str:

@@ -51,6 +51,11 @@ def build(
             if reference in solved:
                 code["metadata"]["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
             cells.append(code)
+    return of(cells)
+
+
+def of(cells: list[dict[str, Any]]) -> Notebook:
+    """The notebook that has these cells."""
     return {
         "cells": cells,
         "metadata": {
@@ -112,8 +117,9 @@ def _output(output: Output) -> Output:
 
 
 def _is_rich(cell: CellResult) -> bool:
-    """Whether its last value was shown; a figure that it drew has no text of its own."""
-    return any("text/plain" in output.get("data", {}) for output in cell.outputs)
+    """Whether its last value was shown; a figure that it drew was not its last value."""
+    shown = [output["data"].get("text/plain", "") for output in cell.outputs if "data" in output]
+    return any(text and not text.startswith(("Figure(", "<Figure")) for text in shown)
 
 
 def _silent(source: str) -> str:

@@ -20,7 +20,17 @@ from mkdocs.utils import CountHandler
 from livecell import api, atlas, atlaspage, check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
-from livecell.mkdocs import assets, beside, publish, refresh, reuse, serve, takehome, twin
+from livecell.mkdocs import (
+    assets,
+    beside,
+    labs,
+    publish,
+    refresh,
+    reuse,
+    serve,
+    takehome,
+    twin,
+)
 from livecell.mkdocs.session import Session
 from livecell.settings import Settings
 
@@ -125,13 +135,18 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         if extension not in config.markdown_extensions:
             config.markdown_extensions.append(extension)
 
+    @event_priority(100)
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
-        """Publish the styles and scripts of the engine and of the packages."""
+        """Publish styles and scripts, and add the labs; mkdocs-jupyter then finds them there."""
         assets.publish(config, files, self.assets)
         site = fence.site
-        if site is not None and site.atlas is not None and site.language in site.atlas.folders:
+        assert site is not None
+        if site.atlas is not None and site.language in site.atlas.folders:
             content = atlaspage.script(site.atlas, site.language, lambda stem: _url(files, stem))
             files.append(File.generated(config, "assets/atlas.js", content=content))
+        folder = Path(config.site_dir).parent if twin.link is not None else None
+        folder = folder or (self.session.folder if self.session is not None else self.store)
+        labs.add(config, files, site.stems(), folder / f"labs-{site.language}")
         return files
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
@@ -141,15 +156,22 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         self.nav = nav
         return nav
 
-    def on_page_markdown(
-        self, markdown: str, *, page: Page, config: MkDocsConfig, files: Files
-    ) -> str:
-        """Tell the fence which page it is on."""
-        assert fence.site is not None
-        fence.site.page = Path(page.file.abs_src_path) if page.file.abs_src_path else None
-        fence.site.errors = self.errors[page.file.src_uri] = []
-        fence.site.cited = self.cited[page.file.src_uri] = set()
-        return markdown
+    def on_pre_page(self, page: Page, *, config: MkDocsConfig, files: Files) -> Page:
+        """Tell the fence which page it is on; make the notebook that a lab's page shows."""
+        site = fence.site
+        assert site is not None
+        lab = labs.stem_of(page)
+        path = self.settings.snippet(lab) if lab else page.file.abs_src_path
+        site.page = Path(path) if path else None
+        site.errors = self.errors[page.file.src_uri] = []
+        site.cited = self.cited[page.file.src_uri] = set()
+        if lab:
+            labs.prepare(lab, page, site, self.settings, files)
+        return page
+
+    def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+        """Take from a lab's page what it does not need."""
+        return labs.finish(html, page) if labs.stem_of(page) else html
 
     def on_page_context(
         self, context: Any, *, page: Page, config: MkDocsConfig, nav: Navigation
@@ -166,7 +188,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             beside.write(page, config)
         if fence.site is not None and self.last is not None and self.config.notebooks:
             takehome.write(page, config, fence.site, self.settings, self.last.files)
-        return output
+        return labs.light(output) if labs.stem_of(page) else output
 
     @event_priority(-100)
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> Any:
