@@ -20,7 +20,17 @@ from mkdocs.utils import CountHandler
 from livecell import api, atlas, atlaspage, check, fence, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
-from livecell.mkdocs import assets, labs, publish, refresh, reuse, serve, takehome, twin
+from livecell.mkdocs import (
+    assets,
+    beside,
+    labs,
+    publish,
+    refresh,
+    reuse,
+    serve,
+    takehome,
+    twin,
+)
 from livecell.mkdocs.session import Session
 from livecell.settings import Settings
 
@@ -97,6 +107,9 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         names = api.load(settings)
         if names:
             self._extend(config, "livecell.apipage", {})
+        if self.config.twins:
+            assets.load(config, assets.TWINS)
+            self.assets |= assets.TWINS
         fallback = twin.language or next(iter(settings.languages), "en")
         language = str(config.theme.get("language") or fallback)
         fence.site = fence.Site(
@@ -170,7 +183,9 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         return context
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
-        """Write the page's notebook."""
+        """Write the page's notebook, and its prose for the page's twin."""
+        if self.config.twins:
+            beside.write(page, config)
         if fence.site is not None and self.last is not None and self.config.notebooks:
             takehome.write(page, config, fence.site, self.settings, self.last.files)
         return labs.light(output) if labs.stem_of(page) else output
