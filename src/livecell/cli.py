@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from livecell import atlas, check, explain, scaffold, transcript, twincheck
+from livecell import atlas, check, explain, scaffold, transcript, twincheck, typography
 from livecell.errors import LivecellError, nearest, relative
 from livecell.results import Result
 from livecell.run import Runner
@@ -114,7 +114,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     for error in errors:
         _show(error)
     # These do not keep a page from being published, so a build says nothing of them.
-    warnings = twincheck.check(settings)
+    warnings = [*twincheck.check(settings), *typography.check(settings)]
     for warning in warnings:
         _show(warning, "yellow")
     if errors or warnings:
