@@ -1,4 +1,4 @@
-"""The command line: run · check · diff · new · explain · links."""
+"""The command line: run · check · accept · diff · new · explain · links."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from livecell import atlas, check, explain, scaffold, transcript
+from livecell import atlas, check, explain, scaffold, transcript, twincheck, typography
 from livecell import links as site_links
 from livecell.errors import LivecellError, nearest, relative
 from livecell.results import Result
@@ -53,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
 
     checking = commands.add_parser("check", help="hold snippets and pages to each other")
     checking.set_defaults(command=_check)
+
+    accepting = commands.add_parser("accept", help="say that pages and their twins say the same")
+    accepting.set_defaults(command=_accept)
+    accepting.add_argument(
+        "page", nargs="*", help="errors/leaf, docs/en/leaf.md, or docs/en/leaf.md:12; else all"
+    )
 
     new = commands.add_parser("new", help="begin a lesson: snippet, pages, test, entry in nav")
     new.set_defaults(command=_new)
@@ -114,10 +120,23 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     errors = check.static(settings)
     for error in errors:
         _show(error)
-    if errors:
-        err.print(f"{len(errors)} error(s)", style="red")
+    # These do not keep a page from being published, so a build says nothing of them.
+    warnings = [*twincheck.check(settings), *typography.check(settings)]
+    for warning in warnings:
+        _show(warning, "yellow")
+    if errors or warnings:
+        err.print(f"{len(errors)} error(s), {len(warnings)} warning(s)", style="red")
         return 1
     out.print(f"{len(settings.stems())} snippets and their pages agree")
+    return 0
+
+
+def _accept(options: argparse.Namespace, settings: Settings) -> int:
+    counts = twincheck.accept(settings, options.page)
+    for name, count in counts.items():
+        if count:
+            out.print(f"{name}: {count} passage(s)")
+    out.print(f"{sum(counts.values())} passage(s) accepted, in {relative(settings.twins)}")
     return 0
 
 
@@ -189,9 +208,9 @@ def _failures(outcomes: dict[str, Result | LivecellError]) -> int:
     return int(bool(errors))
 
 
-def _show(error: LivecellError) -> None:
+def _show(error: LivecellError, style: str = "red") -> None:
     head, _, rest = str(error).partition("\n")
-    err.print(f"[red]{escape(head)}[/red]")
+    err.print(f"[{style}]{escape(head)}[/{style}]")
     if rest:
         err.print(rest, markup=False)
 
