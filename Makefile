@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: serve test build check links bench update clean
+.PHONY: serve test build check links offline bench update clean
 
 serve: $(READY)  ## the bilingual site with live reload at http://127.0.0.1:8000
 	$(BIN)/mkdocs serve
@@ -23,6 +23,10 @@ check: $(READY)  ## lint, formatting, types, page parity
 
 links: build  ## every link of the built site, external ones in one report: site-links.txt
 	$(BIN)/livecell links > site-links.txt
+
+offline: $(READY)  ## the site as a zip that needs no server: build/autograd-by-example.zip
+	OFFLINE=true $(BIN)/mkdocs build --strict --site-dir build/offline
+	$(BIN)/livecell pack build/offline build/autograd-by-example.zip
 
 bench: $(READY)  ## speed beside plain markdown-exec and plain Markdown; takes several minutes
 	$(BIN)/python bench/record.py

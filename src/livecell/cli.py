@@ -1,4 +1,4 @@
-"""The command line: run · check · accept · diff · new · explain · links."""
+"""The command line: run · check · accept · diff · new · explain · links · pack."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from livecell import atlas, check, explain, scaffold, transcript, twincheck, typography
+from livecell import atlas, check, explain, pack, scaffold, transcript, twincheck, typography
 from livecell import links as site_links
 from livecell.errors import LivecellError, nearest, relative
 from livecell.results import Result
@@ -74,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     linking.set_defaults(command=_links)
     linking.add_argument("site", nargs="?", default="site", help="the built site's folder")
     linking.add_argument("--ask", action="store_true", help="ask the hosts of external links, too")
+
+    packing = commands.add_parser("pack", help="put a built site into one zip file")
+    packing.set_defaults(command=_pack)
+    packing.add_argument("site", help="the built site's folder")
+    packing.add_argument("archive", help="the file to write, such as book.zip")
     return parser
 
 
@@ -162,10 +168,22 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if is_known else 1
 
 
-def _links(options: argparse.Namespace, settings: Settings) -> int:
-    folder = settings.root / options.site
+def _built(options: argparse.Namespace, settings: Settings) -> Path:
+    folder: Path = settings.root / options.site
     if not (folder / "index.html").is_file():
         raise LivecellError(f"there is no built site in {relative(folder)}", todo="mkdocs build")
+    return folder
+
+
+def _pack(options: argparse.Namespace, settings: Settings) -> int:
+    archive = settings.root / options.archive
+    size = pack.pack(_built(options, settings), archive)
+    out.print(f"{relative(archive)}: {size / 1e6:.1f} MB")
+    return 0
+
+
+def _links(options: argparse.Namespace, settings: Settings) -> int:
+    folder = _built(options, settings)
     links = site_links.read(folder, os.environ.get("SITE_URL", ""))
     answers = site_links.ask(links) if options.ask else {}
     out.print(site_links.report(links, answers), markup=False)
