@@ -103,15 +103,15 @@ def _group_matrices(math: ET.Element) -> None:
 
 class _Formulas(Postprocessor):
     def run(self, text: str) -> str:
-        return FORMULA.sub(_replace, text)
+        return FORMULA.sub(lambda match: _replace(match, self.md), text)
 
 
-def _replace(match: re.Match[str]) -> str:
+def _replace(match: re.Match[str], md: Markdown) -> str:
     tag, tex = match["tag"], html.unescape(match["tex"]).strip()
     try:
         math = to_mathml(tex, "block" if tag == "div" else "inline")
     except LivecellError as error:
-        site = fence.current_site()
+        site = fence.site_of(md)
         error = site.failed(error, tex)
         if tag == "div":
             return render.problem(error, site.language)
