@@ -135,6 +135,8 @@ class Parts(Function):
         print("grad_rest =", grad_rest)
         print("grad_size =", grad_size)
         print("grad_whole =", grad_whole)
+        # zh: 这里没用到 size；完整的写法还要加上 grad_size * x.sign()
+        # en: size is not used here; in full, grad_size * x.sign() is to be added
         return grad_rest
 
 

@@ -214,7 +214,7 @@ targets = 2 * inputs + torch.tensor([1.0, -1.0, 0.0, 1.0, -1.0, 0.0])
 
 
 def gradients(at, size):
-    # zh: 每一个可能的小批，各算一次梯度
+    # zh: 每一种抽法，各算一次梯度
     # en: the gradient of every possible batch of this size
     found = []
     for batch in combinations(range(6), size):

@@ -103,6 +103,11 @@ def test_the_tolerance_is_a_thousandth(factor: float, passes: bool) -> None:
     assert not gradcheck(scaled(factor), leaf(1, 2), rtol=1e-6, raise_exception=False)
 
 
+def test_the_tolerance_is_relative_to_the_finite_difference() -> None:
+    assert gradcheck(scaled(0.0), leaf(1, 2), rtol=1.01, raise_exception=False)
+    assert not gradcheck(scaled(3.0), leaf(1, 2), rtol=1.01, raise_exception=False)
+
+
 def test_at_a_kink_the_difference_is_the_mean_of_the_slopes() -> None:
     with pytest.raises(GradcheckError, match=r"numerical:tensor\(\[\[0.5000"):
         gradcheck(torch.relu, leaf(0))

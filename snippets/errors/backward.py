@@ -331,10 +331,6 @@ torch.autograd.grad(loss, [x, w], allow_unused=False, materialize_grads=True)
 print(torch.autograd.grad(loss, [x, w], materialize_grads=True))
 
 # %% create_graph
-# zh: 警告只显示消息，不显示文件
-# en: show a warning's message, not its file
-warnings.formatwarning = lambda message, kind, *_: f"{kind.__name__}: {message}\n"
-
 x = torch.tensor([1.0, 2.0], requires_grad=True)
 loss = (x**3).sum()
 loss.backward(create_graph=True)

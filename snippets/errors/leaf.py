@@ -265,12 +265,6 @@ optimizer = torch.optim.SGD(groups, lr=0.1)
 print([len(group["params"]) for group in optimizer.param_groups])
 
 # %% duplicates
-import warnings
-
-# zh: 警告只显示消息，不显示文件
-# en: show a warning's message, not its file
-warnings.formatwarning = lambda message, kind, *_: f"{kind.__name__}: {message}\n"
-
 w = torch.tensor(1.0, requires_grad=True)
 optimizer = torch.optim.SGD([w, w], lr=0.1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
-from livecell import api, atlas, cells, pages, questions, termcheck
+from livecell import api, atlas, cells, labfile, pages, questions, termcheck
 from livecell.errors import LivecellError, relative
 from livecell.pages import Block
 from livecell.results import Result
@@ -19,37 +19,38 @@ PAIRED = ("cell", "heading", "box", "choices", "image")
 Lines = dict[str, int]
 """Line numbers in a snippet file, by cell name."""
 
+Labs = dict[str, str]
+"""A lab as pages, by language."""
+
 
 def site(settings: Settings, result: Callable[[str], Result]) -> list[LivecellError]:
     """The errors of all pages and snippets, given the results of all snippets."""
 
-    def lines(stem: str) -> Lines:
-        return {cell.name: cell.line for cell in result(stem).cells}
-
-    return _check(settings, lines, result)
+    return _check(settings, lambda stem: result(stem).cells, result)
 
 
 def static(settings: Settings) -> list[LivecellError]:
     """The errors of all pages and snippets that show without running anything."""
 
-    def lines(stem: str) -> Lines:
-        parsed = cells.read(settings.snippet(stem), settings.languages)
-        return {cell.name: cell.line for cell in parsed}
-
-    return _check(settings, lines)
+    return _check(settings, lambda stem: cells.read(settings.snippet(stem), settings.languages))
 
 
 def _check(
     settings: Settings,
-    lines_of: Callable[[str], Lines],
+    cells_of: Callable[[str], Sequence[labfile.Code]],
     result: Callable[[str], Result] | None = None,
 ) -> list[LivecellError]:
     errors: list[LivecellError] = []
     known: dict[str, Lines] = {}
     failed: set[str] = set()
+    labs: dict[str, Labs] = {}
     for stem in settings.stems():
         try:
-            known[stem] = lines_of(stem)
+            code = cells_of(stem)
+            known[stem] = {cell.name: cell.line for cell in code}
+            if labfile.is_lab(stem):
+                file = settings.snippet(stem)
+                labs[stem] = labfile.pages(cells.text(file), file, stem, code, settings.languages)
         except LivecellError as error:
             errors.append(error)
             failed.add(stem)
@@ -61,15 +62,39 @@ def _check(
     for page, blocks in read.items():
         errors += _unknown(page, blocks, known, failed)
         errors += [replace(e, file=page) for e in questions.static(pages.text_of(page))]
-    errors += _unused(settings, known, [block for blocks in read.values() for block in blocks])
+    shown = [block for blocks in read.values() for block in blocks]
+    for stem, texts in labs.items():
+        errors += _lab(settings, stem, texts, known, failed)
+        shown += [block for text in texts.values() for block in _parsed(text)]
+    errors += _unused(settings, {k: v for k, v in known.items() if k not in failed}, shown)
     errors += termcheck.check(settings, read)
     errors += atlas.check(settings, read, result)
     errors += api.check(settings)
     return errors + _twins(folders(settings), read)
 
 
+def _lab(
+    settings: Settings, stem: str, texts: Labs, known: dict[str, Lines], failed: set[str]
+) -> list[LivecellError]:
+    """What is wrong with a lab, taken for a page in each language."""
+    file = settings.snippet(stem)
+    errors: list[LivecellError] = []
+    read = {language: _parsed(text) for language, text in texts.items()}
+    for language, blocks in read.items():
+        errors += _unknown(file, blocks, known, failed)
+        errors += [replace(e, file=file) for e in questions.static(texts[language])]
+        errors += termcheck.words(settings, language, file, texts[language])
+    first, *others = read.values()
+    for other in others:
+        errors += _pair(file, first, file, other)
+    return errors
+
+
 def _blocks(page: Path) -> list[Block]:
-    text = pages.text_of(page)
+    return _parsed(pages.text_of(page))
+
+
+def _parsed(text: str) -> list[Block]:
     return sorted([*pages.parse(text), *questions.blocks(text)], key=lambda block: block.line)
 
 

@@ -1,8 +1,9 @@
-"""The command line: run · check · accept · diff · new · explain."""
+"""The command line: run · check · accept · diff · new · explain · links."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from livecell import atlas, check, explain, scaffold, transcript, twincheck, typography
+from livecell import links as site_links
 from livecell.errors import LivecellError, nearest, relative
 from livecell.results import Result
 from livecell.run import Runner
@@ -67,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     explaining.add_argument(
         "message", nargs="*", help="the error; without it, what comes from standard input"
     )
+
+    linking = commands.add_parser("links", help="follow the links of the built site")
+    linking.set_defaults(command=_links)
+    linking.add_argument("site", nargs="?", default="site", help="the built site's folder")
+    linking.add_argument("--ask", action="store_true", help="ask the hosts of external links, too")
     return parser
 
 
@@ -153,6 +160,23 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
     said, is_known = explain.explain(text, known, explain.language(settings))
     (out if is_known else err).print(said, markup=False)
     return 0 if is_known else 1
+
+
+def _links(options: argparse.Namespace, settings: Settings) -> int:
+    folder = settings.root / options.site
+    if not (folder / "index.html").is_file():
+        raise LivecellError(f"there is no built site in {relative(folder)}", todo="mkdocs build")
+    links = site_links.read(folder, os.environ.get("SITE_URL", ""))
+    answers = site_links.ask(links) if options.ask else {}
+    out.print(site_links.report(links, answers), markup=False)
+    lost = [url for url, said in answers.items() if said != "ok"]
+    for line in links.broken:
+        err.print(line, style="red", markup=False)
+    broken, failed = len(links.broken), len(lost)
+    err.print(f"{links.checked} links within the site, {broken} of them broken")
+    if answers:
+        err.print(f"{failed} external links did not answer as they should")
+    return int(bool(broken or failed))
 
 
 def _outcomes(options: argparse.Namespace, settings: Settings) -> dict[str, Result | LivecellError]:

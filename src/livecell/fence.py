@@ -115,7 +115,7 @@ def prepare(extensions: list[Any], configs: dict[str, Any]) -> None:
     markdown_exec.markdown_config.save(extensions, configs)
 
 
-def site_of(md: Markdown) -> Site:
+def site_of(md: Markdown | None = None) -> Site:
     """The site that `md` renders a page of.
 
     Where no generator has set one, it is made on first use, for `md` alone: a generator may render
@@ -123,15 +123,17 @@ def site_of(md: Markdown) -> Site:
     """
     if site is not None:
         return site
-    if not hasattr(md, "livecell_site"):
-        settings = Settings.load()
-        language = getattr(md, "livecell_language", "") or next(iter(settings.languages), "en")
-        own = Site(_runner(settings).result, language, settings.languages, settings.stems)
-        own.terms, own.atlas, own.api = _lists(settings)
+    known: Site | None = getattr(md, "livecell_site", None)
+    if known is not None:
+        return known
+    settings = Settings.load()
+    language = getattr(md, "livecell_language", "") or next(iter(settings.languages), "en")
+    own = Site(_runner(settings).result, language, settings.languages, settings.stems)
+    own.terms, own.atlas, own.api = _lists(settings)
+    if md is not None:
         own.page = _page(md, settings.docs / language if settings.languages else settings.docs)
         md.livecell_site = own  # type: ignore[attr-defined]
-    found: Site = md.livecell_site  # type: ignore[attr-defined]
-    return found
+    return own
 
 
 @functools.lru_cache(maxsize=1)

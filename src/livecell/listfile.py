@@ -15,6 +15,11 @@ from livecell.errors import LivecellError, nearest
 
 ID = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# Chinese has no space after its punctuation, nor between two characters: a folded line leaves one.
+_FOLD = re.compile(
+    "(?<=[，。；：？！、（）]) | (?=[，。；：？！、（）])"
+    "|(?<=[\u4e00-\u9fff”]) (?=[\u4e00-\u9fff])|(?<=[\u4e00-\u9fff]) (?=“)"
+)
 
 
 def compose(text: str) -> Any:
@@ -104,7 +109,7 @@ class Reader:
             if name in values:
                 self.wrong(key, f"{name!r} is given twice in one {self.kind}")
             elif name in self._texts and isinstance(value, yaml.ScalarNode):
-                values[name] = " ".join(value.value.split())
+                values[name] = _FOLD.sub("", " ".join(value.value.split()))
             elif name in self._lists and isinstance(value, yaml.SequenceNode):
                 values[name] = tuple(str(item.value) for item in value.value)
             elif name in self._texts or name in self._lists:

@@ -103,10 +103,15 @@ def _group_matrices(math: ET.Element) -> None:
 
 class _Formulas(Postprocessor):
     def run(self, text: str) -> str:
-        return FORMULA.sub(lambda match: _replace(match, self.md), text)
+        return replace_formulas(text, self.md)
 
 
-def _replace(match: re.Match[str], md: Markdown) -> str:
+def replace_formulas(text: str, md: Markdown | None = None) -> str:
+    """HTML with MathML in place of arithmatex's formulas; `md` is what made it, if it did."""
+    return FORMULA.sub(lambda match: _replace(match, md), text)
+
+
+def _replace(match: re.Match[str], md: Markdown | None) -> str:
     tag, tex = match["tag"], html.unescape(match["tex"]).strip()
     try:
         math = to_mathml(tex, "block" if tag == "div" else "inline")

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from livecell import prose
+from livecell.cells import syntax_tree
 from livecell.comments import select
 from livecell.prose import Look, Part
 from livecell.results import CellResult, Output, Result
@@ -51,6 +52,11 @@ def build(
             if reference in solved:
                 code["metadata"]["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
             cells.append(code)
+    return of(cells)
+
+
+def of(cells: list[dict[str, Any]]) -> Notebook:
+    """The notebook that has these cells."""
     return {
         "cells": cells,
         "metadata": {
@@ -112,14 +118,15 @@ def _output(output: Output) -> Output:
 
 
 def _is_rich(cell: CellResult) -> bool:
-    """Whether its last value was shown; a figure that it drew has no text of its own."""
-    return any("text/plain" in output.get("data", {}) for output in cell.outputs)
+    """Whether its last value was shown; a figure that it drew was not its last value."""
+    shown = [output["data"].get("text/plain", "") for output in cell.outputs if "data" in output]
+    return any(text and not text.startswith(("Figure(", "<Figure")) for text in shown)
 
 
 def _silent(source: str) -> str:
     """The code of a cell that shows nothing: a notebook would echo its last expression."""
     try:
-        body = ast.parse(source).body
+        body = syntax_tree(source).body
     except SyntaxError:
         return source  # a cell that must fail so
     if not body or not isinstance(last := body[-1], ast.Expr) or _is_none(last.value):

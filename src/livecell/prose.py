@@ -34,11 +34,15 @@ Address = Callable[[str], str]
 
 @dataclass
 class Look:
-    """What the prose of a page refers to."""
+    """What the prose of a page refers to.
+
+    `keeps_ids`: whether headings keep their ids and links lead to them, which Jupyter cannot.
+    """
 
     value: Value
     entry: Entry
     address: Address
+    keeps_ids: bool = False
 
 
 @dataclass
@@ -153,7 +157,7 @@ class _Splitter:
             return self._look.entry(entry["id"])
         if MARKER.fullmatch(line):
             return ""
-        if heading := HEADING.fullmatch(line):
+        if (heading := HEADING.fullmatch(line)) and not self._look.keeps_ids:
             line = heading["marks"] + heading["text"]
         return self._inline(line)
 
@@ -171,7 +175,9 @@ class _Splitter:
 
     def _link(self, link: re.Match[str]) -> str:
         target = link["target"]
-        if target.startswith("#"):
+        if target.startswith("#") and self._look.keeps_ids:
+            pass
+        elif target.startswith("#"):
             # JupyterLab makes the anchor of a heading from its text.
             heading = self._headings.get(target[1:])
             target = "#" + heading.replace(" ", "-") if heading else ""

@@ -42,10 +42,11 @@ def escape(text: str) -> str:
 
 def source(cell: CellResult, language: str, languages: tuple[str, ...]) -> str:
     """The cell's code, highlighted, with the comments of `language` only."""
-    return _highlight(visible(select(cell.source, language, languages)))
+    return highlighted(visible(select(cell.source, language, languages)))
 
 
-def _highlight(code: str) -> str:
+def highlighted(code: str) -> str:
+    """Python code as HTML."""
     return str(memo.get((code, pygments.__version__, _OWN), lambda: _highlight_now(code)))
 
 

@@ -31,8 +31,16 @@ def check(settings: Settings, read: Mapping[Path, list[Block]]) -> list[Livecell
         errors += _glossary(terms, folder / GLOSSARY, read)
         for page in read:
             if page.is_relative_to(folder):
-                errors += _variants(page, terms.avoided(language))
+                errors += _variants(page, pages.text_of(page), terms.avoided(language))
     return list({str(error): error for error in errors}.values())
+
+
+def words(settings: Settings, language: str, page: Path, text: str) -> list[LivecellError]:
+    """The words to avoid in a page with this Markdown, which stands in the file `page`."""
+    terms = load(settings)
+    if terms is None or language not in terms.folders:
+        return []
+    return list(_variants(page, text, terms.avoided(language)))
 
 
 def _place(terms: Terms, term: Term, read: Mapping[Path, list[Block]]) -> Iterator[LivecellError]:
@@ -94,8 +102,8 @@ def _glossary(
             )
 
 
-def _variants(page: Path, avoided: Finder[str]) -> Iterator[LivecellError]:
-    text = pages.prose(pages.text_of(page))
+def _variants(page: Path, text: str, avoided: Finder[str]) -> Iterator[LivecellError]:
+    text = pages.prose(text)
     for place, right in avoided.find(text):
         if right:
             yield LivecellError(

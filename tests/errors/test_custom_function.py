@@ -54,6 +54,10 @@ def twice(ctx: Any, x: torch.Tensor) -> torch.Tensor:
     return x * 2
 
 
+def scaled(ctx: Any, k: float, x: torch.Tensor) -> torch.Tensor:
+    return x * k
+
+
 def add_one(ctx: Any, x: torch.Tensor) -> torch.Tensor:
     x.add_(1)
     ctx.mark_dirty(x)
@@ -209,6 +213,18 @@ RAISES: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         lambda: torch.func.jacrev(make(save, once).apply)(leaf()),
         RuntimeError,
         "override the setup_context",
+    ),
+    (
+        "index counts the tensors",
+        lambda: back(make(scaled, lambda ctx, g: (None, torch.ones(2))), 3.0, leaf()),
+        RuntimeError,
+        r"invalid gradient at index 0 - got \[2\]",
+    ),
+    (
+        "backward takes too many",
+        lambda: back(make(twice, lambda ctx, g, h: g), leaf()),
+        TypeError,
+        "missing 1 required positional argument: 'h'",
     ),
     (
         "vmap",

@@ -335,3 +335,13 @@ def test_no_grad_alone_loses_the_leaf(runner: Runner) -> None:
     error = cell(runner, "grad_is_none_wrong").error
     assert error is not None
     assert error["evalue"].startswith("element 0 of tensors does not require grad")
+
+
+def test_when_a_leaf_has_no_gradient() -> None:
+    used, unused = leaf(1), leaf(1)
+    assert used.grad is None
+    (used * 2).sum().backward()
+    assert used.grad is not None
+    assert unused.grad is None
+    optimize([used]).zero_grad()
+    assert used.grad is None

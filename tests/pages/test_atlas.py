@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 from tests.pages import rendering
 
-from livecell import CellResult, LivecellError, Result, Settings, atlas, check, cli, explain, fence
+from livecell import (
+    CellResult,
+    LivecellError,
+    Result,
+    Settings,
+    atlas,
+    atlasfile,
+    check,
+    cli,
+    explain,
+    fence,
+)
 from livecell.mkdocs import assets
 
 LANGUAGES = ("zh", "en")
@@ -115,6 +126,22 @@ def test_a_site_need_not_have_one(tmp_path: Path) -> None:
     (tmp_path / "docs/atlas/names.yml").unlink()
     assert atlas.load(settings) is None
     assert problems(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("folded", "read"),
+    [
+        ("先定义，\n    再用。", "先定义，再用。"),
+        ("先定\n    义“它”\n    再用。", "先定义“它”再用。"),
+        ("先定义\n    `x`，\n    再用\n    （`x`）。", "先定义 `x`，再用（`x`）。"),
+        ("torch\n    “x”\n    y", "torch “x” y"),
+    ],
+)
+def test_a_folded_line_leaves_no_space_where_chinese_has_none(folded: str, read: str) -> None:
+    listed = LIST.replace("zh_cure: 先定义。", f"zh_cure: >-\n    {folded}")
+    entries, errors = atlasfile.parse(listed, "names", ("zh", "en"))
+    assert errors == ()
+    assert entries[0].cures["zh"] == read
 
 
 @pytest.mark.parametrize(

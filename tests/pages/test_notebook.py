@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
+import matplotlib.figure
 import nbformat
 import pytest
 from hypothesis import given
@@ -172,7 +173,9 @@ def test_what_shows_nothing_here_shows_nothing_there(source: str, expected: str)
 def test_a_rich_last_value_is_echoed_and_a_figure_is_not() -> None:
     rich = rendering.display(html="<b>1</b>")
     rich["data"]["text/plain"] = "1"
-    for output, source in (rich, "x"), (rendering.display(svg="<svg/>"), "x;"):
+    figure = rendering.display(svg="<svg/>")
+    figure["data"]["text/plain"] = repr(matplotlib.figure.Figure())
+    for output, source in (rich, "x"), (figure, "x;"):
         cell = rendering.cell("a", output, source="x")
         assert code(build(fence("s:a"), cell))[0]["source"] == source
 

@@ -20,7 +20,17 @@ from mkdocs.utils import CountHandler
 from livecell import api, atlas, atlaspage, check, fence, lag, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
-from livecell.mkdocs import assets, publish, refresh, reuse, serve, takehome, twin
+from livecell.mkdocs import (
+    assets,
+    beside,
+    labs,
+    publish,
+    refresh,
+    reuse,
+    serve,
+    takehome,
+    twin,
+)
 from livecell.mkdocs.session import Session
 from livecell.settings import Settings
 
@@ -100,6 +110,9 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         names = api.load(settings)
         if names:
             self._extend(config, "livecell.apipage", {})
+        if self.config.twins:
+            assets.load(config, assets.TWINS)
+            self.assets |= assets.TWINS
         fallback = twin.language or next(iter(settings.languages), "en")
         language = str(config.theme.get("language") or fallback)
         fence.site = fence.Site(
@@ -125,13 +138,18 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         if extension not in config.markdown_extensions:
             config.markdown_extensions.append(extension)
 
+    @event_priority(100)
     def on_files(self, files: Files, *, config: MkDocsConfig) -> Files:
-        """Publish the styles and scripts of the engine and of the packages."""
+        """Publish styles and scripts, and add the labs; mkdocs-jupyter then finds them there."""
         assets.publish(config, files, self.assets)
         site = fence.site
-        if site is not None and site.atlas is not None and site.language in site.atlas.folders:
+        assert site is not None
+        if site.atlas is not None and site.language in site.atlas.folders:
             content = atlaspage.script(site.atlas, site.language, lambda stem: _url(files, stem))
             files.append(File.generated(config, "assets/atlas.js", content=content))
+        folder = Path(config.site_dir).parent if twin.link is not None else None
+        folder = folder or (self.session.folder if self.session is not None else self.store)
+        labs.add(config, files, site.stems(), folder / f"labs-{site.language}")
         return files
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> Navigation:
@@ -141,18 +159,23 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         self.nav = nav
         return nav
 
-    def on_page_markdown(
-        self, markdown: str, *, page: Page, config: MkDocsConfig, files: Files
-    ) -> str:
-        """Tell the fence which page it is on."""
-        assert fence.site is not None
-        fence.site.page = Path(page.file.abs_src_path) if page.file.abs_src_path else None
-        fence.site.errors = self.errors[page.file.src_uri] = []
-        fence.site.cited = self.cited[page.file.src_uri] = set()
-        return markdown
+    def on_pre_page(self, page: Page, *, config: MkDocsConfig, files: Files) -> Page:
+        """Tell the fence which page it is on; make the notebook that a lab's page shows."""
+        site = fence.site
+        assert site is not None
+        lab = labs.stem_of(page)
+        path = self.settings.snippet(lab) if lab else page.file.abs_src_path
+        site.page = Path(path) if path else None
+        site.errors = self.errors[page.file.src_uri] = []
+        site.cited = self.cited[page.file.src_uri] = set()
+        if lab:
+            labs.prepare(lab, page, site, self.settings, files)
+        return page
 
     def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-        """Tell the reader where the page has not kept up with another language."""
+        """Take from a lab's page what it does not need; say where a page lags behind its twin."""
+        if labs.stem_of(page):
+            return labs.finish(html, page)
         late = self.late[page.file.src_uri] = self.late_sections(page.file.src_uri)
         titles = {item.id: item.title for item in _headings(page.toc)} if late else {}
         return html + lag.notice(late, titles, _language())
@@ -171,10 +194,12 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         return context
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
-        """Write the page's notebook."""
+        """Write the page's notebook, and its prose for the page's twin."""
+        if self.config.twins:
+            beside.write(page, config)
         if fence.site is not None and self.last is not None and self.config.notebooks:
             takehome.write(page, config, fence.site, self.settings, self.last.files)
-        return output
+        return labs.light(output) if labs.stem_of(page) else output
 
     @event_priority(-100)
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> Any:

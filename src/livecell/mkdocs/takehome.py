@@ -5,6 +5,7 @@ Only pages that a snippet belongs to, by name, have any of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -18,7 +19,9 @@ from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 from livecell import notebook, pages, render
+from livecell.errors import LivecellError
 from livecell.fence import Site
+from livecell.mkdocs import labs
 from livecell.prose import Look
 from livecell.results import Result
 from livecell.settings import Settings
@@ -35,10 +38,13 @@ def result_of(page: Page, site: Site, settings: Settings) -> Result | None:
 
     One that needs files beside it cannot be taken home.
     """
-    stem = page.file.src_uri.removesuffix(".md")
+    stem = labs.stem_of(page) or page.file.src_uri.removesuffix(".md")
     if stem not in site.stems():
         return None
-    result = site.result(stem)
+    try:
+        result = site.result(stem)
+    except LivecellError:
+        return None  # under `mkdocs serve`; the page says what is wrong
     own = settings.snippets.relative_to(settings.root).as_posix() + "/"
     return None if any(name.startswith(own) for name in result.reads) else result
 
@@ -67,7 +73,8 @@ def offer(page: Page, config: MkDocsConfig, site: Site, settings: Settings, bran
     prefix = "" if site.language == next(iter(site.languages), "") else f"{site.language}/"
     return {
         "notebook": f"{name}.ipynb",
-        "program": f"{name}.py",
+        "solution": f"{name}_solution.ipynb" if labs.stem_of(page) else "",
+        "program": "" if labs.stem_of(page) else f"{name}.py",
         "colab": (
             f"https://colab.research.google.com/github/{github['name']}/blob/{branch}/{prefix}{where}"
             if github and branch
@@ -88,16 +95,22 @@ def write(page: Page, config: MkDocsConfig, site: Site, settings: Settings, file
     result = result_of(page, site, settings)
     if result is None or not page.file.abs_src_path:
         return
-    text = pages.text_of(Path(page.file.abs_src_path))
     look = Look(
         value=lambda reference, label: render.value(site.cell(reference), label),
         entry=lambda name: _entry(name, site),
         address=lambda target: _address(target, page, config, files),
     )
-    made = notebook.build(text, result, site.language, site.languages, look)
     folder = Path(config.site_dir, page.file.dest_uri).parent
     folder.mkdir(parents=True, exist_ok=True)
     name = PurePosixPath(result.stem).name
+    if labs.stem_of(page):
+        with contextlib.suppress(LivecellError):  # under `mkdocs serve`; the page says it
+            for end, solved in ("", False), ("_solution", True):
+                made = labs.build(result.stem, site, settings, look, solved=solved)
+                (folder / f"{name}{end}.ipynb").write_text(notebook.dumps(made), encoding="utf-8")
+        return
+    text = pages.text_of(Path(page.file.abs_src_path))
+    made = notebook.build(text, result, site.language, site.languages, look)
     (folder / f"{name}.ipynb").write_text(notebook.dumps(made), encoding="utf-8")
     code = notebook.program(result, site.language, site.languages)
     (folder / f"{name}.py").write_text(code, encoding="utf-8")
