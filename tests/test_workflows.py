@@ -25,8 +25,8 @@ def workflow(request: pytest.FixtureRequest) -> dict[str, Any]:
     return loaded
 
 
-def test_there_are_the_three() -> None:
-    assert [path.stem for path in FILES] == ["newest-torch", "pages", "test"]
+def test_there_are_the_four() -> None:
+    assert [path.stem for path in FILES] == ["links", "newest-torch", "pages", "test"]
 
 
 def test_actions_are_pinned_by_hash(workflow: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-PAGES = ("", "scalar_backward/", "vector_backward/", "how_it_works/")
+PAGES = ("", "scalar_backward/", "how_it_works/", "labs/write_your_own_function/")
 LANGUAGES = ("", "en/")
 
 SHOWN = {

@@ -15,6 +15,7 @@ from tests.support.book import Book, Server
 
 from livecell import Settings, labfile
 
+JUPYTER = '  mkdocs-jupyter: {include: ["*.ipynb"], ignore: ["*.md"], execute: false, cache: false}'
 LAB = """\
 # %% [markdown] lang="zh"
 # # 实验
@@ -56,8 +57,7 @@ def with_lab(book: Book) -> Book:
     book.edit(
         "mkdocs.yml",
         "  livecell: {twins: {en: mkdocs.en.yml}}",
-        '  mkdocs-jupyter: {include: ["*.ipynb"], execute: false, cache: false}\n'
-        "  livecell: {twins: {en: mkdocs.en.yml}, notebooks: true}",
+        f"{JUPYTER}\n  livecell: {{twins: {{en: mkdocs.en.yml}}, notebooks: true}}",
     )
     book.edit(
         "mkdocs.yml", "{admonition: {},", "{pymdownx.arithmatex: {generic: true}, mathml: {},"
@@ -119,6 +119,27 @@ def test_a_lab_is_a_page_and_two_notebooks(lab_book: Book) -> None:
     assert "labs/try/#your-turn" in [entry["location"] for entry in index["docs"]]
 
 
+def test_the_example_for_authors_is_a_lab(lab_book: Book) -> None:
+    root = Path(__file__).parents[2]
+    examples = []
+    for language in "zh", "en":
+        text = (root / "docs" / language / "how_it_works.md").read_text(encoding="utf-8")
+        section = text.partition("{#labs}")[2].partition("\n## ")[0]
+        examples.append(re.findall(r'```\w+ title="(.+?)"\n(.*?)```', section, re.DOTALL))
+    assert examples[0] == examples[1]
+    (name, source), (_, config) = examples[0]
+    for line in config.splitlines()[1:2]:
+        assert line in (lab_book.root / "mkdocs.yml").read_text(encoding="utf-8")
+    lab_book.write(name, source)
+    lab_book.edit("mkdocs.yml", "labs/try.ipynb]", "labs/try.ipynb, labs/doubling.ipynb]")
+    code, log = lab_book.build("--strict")
+    assert code == 0, log
+    assert "double: right" in lab_book.page("labs/doubling")
+    assert (
+        "return 2 * x" in notebook(lab_book, "en/labs/doubling/doubling_solution").cells[1].source
+    )
+
+
 def test_two_builds_of_a_lab_give_the_same_bytes(lab_book: Book) -> None:
     lab_book.build()
     first = lab_book.files()
@@ -129,9 +150,7 @@ def test_two_builds_of_a_lab_give_the_same_bytes(lab_book: Book) -> None:
 
 
 def test_a_site_without_mkdocs_jupyter_is_told(lab_book: Book) -> None:
-    lab_book.edit(
-        "mkdocs.yml", '  mkdocs-jupyter: {include: ["*.ipynb"], execute: false, cache: false}\n', ""
-    )
+    lab_book.edit("mkdocs.yml", f"{JUPYTER}\n", "")
     code, log = lab_book.build()
     assert code != 0
     assert "write mkdocs-jupyter above livecell" in log

@@ -51,7 +51,7 @@ def add(config: MkDocsConfig, files: Files, stems: list[str], folder: Path) -> N
         raise PluginError(
             f"the snippets have a folder `{labfile.FOLDER}`, whose files are shown as notebooks: "
             "write mkdocs-jupyter above livecell under `plugins:` in mkdocs.yml, with "
-            "`execute: false` and `cache: false`"
+            "`ignore: ['*.md']`, `execute: false` and `cache: false`"
         )
     from livecell import labpage  # nbconvert takes a while to import
 
