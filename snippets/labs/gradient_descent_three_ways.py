@@ -672,7 +672,7 @@ print("by_optimizer equal in all steps:", torch.allclose(by_sgd, by_formula))
 # %% [markdown] lang="zh"
 # ### 由你来写 8：最小值点附近的上界
 #
-# 现在海森矩阵随 $\theta$ 而变，$2/L$ 里的 $L$ 该取哪里的？走到最小值点 $\theta^*$ 附近，损失近似于二次函数，所以**那里**的海森矩阵说了算：学习率超过 $2/L(\theta^*)$，就收敛不到 $\theta^*$，除非起点碰巧极其特殊。
+# 现在海森矩阵随 $\theta$ 而变，$2/L$ 里的 $L$ 该取哪里的？走到最小值点 $\theta^*$ 附近，损失近似于二次函数，所以**那里**的海森矩阵说了算：学习率超过 $2/L(\theta^*)$，就收敛不到 $\theta^*$，除非碰巧从某些特别的点出发。
 #
 # 用 autograd 求海森矩阵，再交给前面的 `largest_rate`。`logistic_minimum` 由牛顿法求得，已经写好。
 #
@@ -684,7 +684,7 @@ print("by_optimizer equal in all steps:", torch.allclose(by_sgd, by_formula))
 # %% [markdown] lang="en"
 # ### Your turn 8: the bound near the minimum
 #
-# Now the Hessian changes with $\theta$. Whose $L$ belongs into $2/L$? Near the minimum $\theta^*$ the loss is almost quadratic, so the Hessian **there** decides: beyond $2/L(\theta^*)$, descent does not converge to $\theta^*$, except from very special starting points.
+# Now the Hessian changes with $\theta$. Whose $L$ belongs into $2/L$? Near the minimum $\theta^*$ the loss is almost quadratic, so the Hessian **there** decides: beyond $2/L(\theta^*)$, descent does not converge to $\theta^*$, except from a few special starts.
 #
 # Get the Hessian by autograd and give it to `largest_rate` from above. `logistic_minimum` is found by Newton's method; that part is written.
 #
