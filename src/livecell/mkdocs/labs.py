@@ -126,13 +126,6 @@ def build(
     return lab.build(text, result, site.language, site.languages, look, solved=solved, path=path)
 
 
-def light(output: str) -> str:
-    """The HTML of a whole page, lighter."""
-    from livecell import labpage
-
-    return labpage.light(output)
-
-
 def finish(content: str, page: Page) -> str:
     """The HTML of a lab without what mkdocs-jupyter adds, and the page's table of contents."""
     from livecell import labpage

@@ -17,7 +17,7 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import api, atlas, atlaspage, check, fence, lag, render, terms
+from livecell import api, atlas, atlaspage, check, fence, lag, lighter, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
 from livecell.mkdocs import (
@@ -199,7 +199,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             beside.write(page, config)
         if fence.site is not None and self.last is not None and self.config.notebooks:
             takehome.write(page, config, fence.site, self.settings, self.last.files)
-        return labs.light(output) if labs.stem_of(page) else output
+        return lighter.page(output) if labs.stem_of(page) else output
 
     @event_priority(-100)
     def on_env(self, env: Any, *, config: MkDocsConfig, files: Files) -> Any:
