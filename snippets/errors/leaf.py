@@ -173,6 +173,21 @@ print("x.grad =", x.grad)
 # %% item_of_many_cure_2
 print("losses.tolist() =", losses.tolist())
 
+# %% length_of_scalar raises="TypeError"
+w = torch.tensor(3.0, requires_grad=True)
+losses = w**2 + 2 * w
+len(losses)
+
+# %% length_of_scalar_cure
+losses = [w**2, 2 * w]
+sum(losses).backward()
+print("len(losses) =", len(losses))
+print("w.grad =", w.grad)
+
+# %% length_of_scalar_cure_2
+print("losses[0].numel() =", losses[0].numel())
+print("losses[0].dim() =", losses[0].dim())
+
 # %% copy_construct
 x = torch.tensor([1.0, 2.0], requires_grad=True)
 copied = torch.tensor(x)

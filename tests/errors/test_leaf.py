@@ -139,6 +139,8 @@ RAISES: list[tuple[Program, type[Exception], str]] = [
     (lambda: update(False), TypeError, "unsupported operand"),
     (lambda: update(True), AttributeError, "'NoneType' object has no attribute 'zero_'"),
     (lambda: leaf(1, 2).item(), RuntimeError, "a Tensor with 2 elements cannot be converted"),
+    (lambda: len(leaf(1).sum()), TypeError, r"len\(\) of a 0-d tensor"),
+    (lambda: list(leaf(1).sum()), TypeError, "iteration over a 0-d tensor"),
     (lambda: float(leaf(1, 2)), ValueError, "only one element tensors can be converted"),
     (lambda: bare_step(torch.optim.LBFGS([leaf(1)])), TypeError, "argument: 'closure'"),
     (sparse_step, RuntimeError, "Adam does not support sparse gradients"),
@@ -302,6 +304,8 @@ SHOWN = {
     "to_scalar_cure_2": "x.grad = tensor(1.)",
     "item_of_many_cure": "loss.item() = 13.6667\nx.grad = tensor([0.6667, 1.3333, 4.0000])",
     "item_of_many_cure_2": "losses.tolist() = [1.0, 4.0, 36.0]",
+    "length_of_scalar_cure": "len(losses) = 2\nw.grad = tensor(8.)",
+    "length_of_scalar_cure_2": "losses[0].numel() = 1\nlosses[0].dim() = 0",
     "copy_construct_cure_2": "x.grad = tensor([2., 4.])",
     "empty_list_find": "[]",
     # 2 · 2 + 2 weights and biases of the first layer, 2 + 1 of the second
