@@ -398,12 +398,12 @@ plt.show()
 # %% [markdown] lang="zh"
 # <!-- alt: 三条曲线，横轴是保存和释放的次序，纵轴是留着的激活值。plain：升到 17，再降回 0，像一个三角形。bfloat16：形状相同，高度减半，最高 8.5。4 segments：先慢慢升高，反向时是四个锯齿，最高 8，一个比一个低。 -->
 #
-# 重算的曲线反向时是锯齿：每个锯齿重建一段，用完就放掉，所以横轴也更长，多出来的就是多花的时间。降精度的曲线形状不变，整个矮了一半。两种办法还能一起用。
+# 重算的曲线反向时是锯齿：每个锯齿重建一段，用完就放掉；多跑的那一遍前向要花时间，图上看不出来。降精度的曲线形状不变，整个矮了一半。两种办法还能一起用。
 
 # %% [markdown] lang="en"
 # <!-- alt: Three curves over the order of savings and releases; upwards, the activations kept. Plain: rises to 17 and falls to 0, like a triangle. bfloat16: the same shape at half the height, at most 8.5. 4 segments: rises slowly, then four teeth in the backward, the highest at 8, each lower than the one before. -->
 #
-# With computing again, the backward has teeth: each rebuilds a segment and lets it go. That makes the curve longer, and what it is longer by is the time it costs. Lower precision keeps the shape and halves the height. The two can be combined.
+# With computing again, the backward has teeth: each rebuilds a segment and lets it go. The extra forward takes time, which the picture does not show. Lower precision keeps the shape and halves the height. The two can be combined.
 
 # %% time volatile=true
 from time import perf_counter
