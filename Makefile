@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: serve test build check bench update clean
+.PHONY: serve test build check links offline compare bench update clean
 
 serve: $(READY)  ## the bilingual site with live reload at http://127.0.0.1:8000
 	$(BIN)/mkdocs serve
@@ -20,6 +20,16 @@ check: $(READY)  ## lint, formatting, types, page parity
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/livecell check
+
+compare: $(READY)  ## the site as ProperDocs and Zensical build it, beside MkDocs' own; takes some minutes
+	$(BIN)/python compare/compare.py
+
+links: build  ## every link of the built site, external ones in one report: site-links.txt
+	$(BIN)/livecell links > site-links.txt
+
+offline: $(READY)  ## the site as a zip that needs no server: build/autograd-by-example.zip
+	OFFLINE=true $(BIN)/mkdocs build --strict --site-dir build/offline
+	$(BIN)/livecell pack build/offline build/autograd-by-example.zip
 
 bench: $(READY)  ## speed beside plain markdown-exec and plain Markdown; takes several minutes
 	$(BIN)/python bench/record.py

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 from livecell import Runner, Settings
 
@@ -32,18 +35,39 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def runner(settings: Settings) -> Iterator[Runner]:
-    """A runner with an empty memory: it takes nothing from the store."""
-    with Runner(settings, use_store=False) as runner:
-        runner.start(settings.stems())
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of this test run share, for what is made once."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def runner(settings: Settings, shared: Path) -> Iterator[Runner]:
+    """A runner that takes nothing from the author's store: all snippets run, once for all workers.
+
+    They have run when the first test gets it. torch parses its own source at times, and in
+    CPython 3.11 no two threads may parse at once.
+    """
+    fresh = dataclasses.replace(settings, store=shared / "store")
+    with Runner(fresh) as runner:
+        with FileLock(shared / "store.lock"):
+            runner.start(settings.stems())
+            for stem in settings.stems():
+                runner.outcome(stem)
         yield runner
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site, made as `make build` makes it, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("site") / "site"
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+def site(settings: Settings, runner: Runner, shared: Path) -> Path:
+    """The built site, made once as `make build` makes it, with the results of this test run."""
+    folder = shared / "site"
+    with FileLock(shared / "site.lock"):
+        if not folder.is_dir():
+            results = runner.settings.store / "results"
+            shutil.copytree(results, settings.store / "results", dirs_exist_ok=True)
+            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir"]
+            done = subprocess.run(
+                [*command, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
     return folder

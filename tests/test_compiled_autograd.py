@@ -152,6 +152,16 @@ def test_the_budget_decides_on_matrix_products(budget: float, products: int) -> 
     torch.testing.assert_close(grads, list(expected))
 
 
+def test_a_region_may_have_a_budget_of_its_own() -> None:
+    def network(h: Tensor) -> Tensor:
+        with torch.autograd.graph.region_activation_memory_budget(0.0):
+            return chain(chain(h) @ h).square().sum()
+
+    data = torch.ones(8, 8, requires_grad=True)
+    loss = torch.compile(network, backend="aot_eager")(data)
+    assert sum(tensor.nbytes for tensor in saved(loss)) == data.nbytes
+
+
 def test_each_kind_of_call_has_a_program_of_its_own() -> None:
     notes = Notes()
     f = notes.compile(lambda v: (v * v).sum())

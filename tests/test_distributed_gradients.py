@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -275,6 +276,20 @@ def test_clipping_before_the_average_turns_it() -> None:
     before = (g[0] / g[0].norm() + g[1] / g[1].norm()) / 2
     cosine = nn.functional.cosine_similarity
     assert cosine(before, after, dim=0) < 0.95
+
+
+def test_autograd_does_not_record_all_reduce_and_warns() -> None:
+    def job(rank: int) -> tuple[float, float, bool]:
+        w = torch.tensor(1.0, requires_grad=True)
+        total = w * (rank + 1.0)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            dist.all_reduce(total)
+            (grad,) = torch.autograd.grad(total, w)
+        warned = any("autograd kernel was not registered" in str(w.message) for w in caught)
+        return total.item(), grad.item(), warned
+
+    assert launch(job) == [(3.0, 1.0, True), (3.0, 2.0, True)]
 
 
 def test_the_typed_choices_are_what_the_page_says_they_are(runner: Runner) -> None:

@@ -54,6 +54,13 @@ def test_that_comparison_can_fail() -> None:
     assert tensors(torch.ones(2, requires_grad=True).sum().grad_fn) == set()
 
 
+def test_a_node_keeps_nothing_for_an_input_without_a_gradient() -> None:
+    x, data = torch.ones(2, requires_grad=True), torch.ones(2)
+    assert tensors((x * data).grad_fn) == {"other"}
+    assert tensors((data * x).grad_fn) == {"self"}
+    assert tensors((x * x.clone()).grad_fn) == {"self", "other"}
+
+
 def test_entries_of_one_name_are_numbered() -> None:
     x = torch.ones(2, requires_grad=True)
     numbered = [name for name in ENTRIES if name.split(".")[0] == "mul"]

@@ -123,6 +123,10 @@ def test_clipping_does_not_heal_an_infinite_gradient() -> None:
     w.grad = torch.tensor([math.inf, 4.0], dtype=torch.float64)
     with pytest.raises(RuntimeError, match="is non-finite, so it cannot be clipped"):
         clip_grad_norm_([w], 1.0, error_if_nonfinite=True)
+    w.grad = torch.tensor([math.inf, math.nan], dtype=torch.float64)
+    clip_grad_value_([w], 1.0)
+    assert w.grad[0] == 1
+    assert w.grad[1].isnan()
 
 
 @given(INTEGERS, INTEGERS, INTEGERS, INTEGERS)

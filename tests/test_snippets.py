@@ -84,3 +84,10 @@ def test_a_plain_run_prints_what_the_page_shows(
         assert done.stderr.rstrip().endswith(failing.error["traceback"][-1])
     else:
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_figures_have_a_glyph_for_every_character(stem: str, runner: Runner) -> None:
+    """Matplotlib has no Chinese font of its own; it warns, and draws a box."""
+    printed = "".join(cell.text("stderr") for cell in runner.result(stem).cells)
+    assert "missing from" not in printed

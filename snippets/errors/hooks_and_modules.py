@@ -129,12 +129,6 @@ net(x).sum().backward()
 print("x.grad =", x.grad)
 
 # %% hook_in_place_relu_wrong
-import warnings
-
-# zh: 显示警告时不带文件路径
-# en: show warnings without the path of the file
-warnings.formatwarning = lambda text, kind, *_: f"{kind.__name__}: {text}\n"
-
 block = nn.Sequential(nn.Linear(3, 2), nn.ReLU(inplace=True))
 shapes = []
 block.register_backward_hook(
@@ -185,6 +179,8 @@ image = torch.tensor([[1.0, 2.0]], requires_grad=True)
 layer(image).sum().backward()
 
 # %% full_hook_no_input_wrong
+import warnings
+
 layer = nn.Linear(2, 1)
 layer.register_full_backward_hook(
     lambda module, grad_input, grad_output: print("grad_input =", grad_input)

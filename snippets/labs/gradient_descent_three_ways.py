@@ -325,7 +325,7 @@ plt.show()
 
 # %% [markdown] lang="zh"
 # <!-- alt: 左图：损失的等高线是倾斜的狭长椭圆。学习率 0.02 的路慢慢滑进谷底，30 步后离最小值点还很远；0.13 的路很快进入谷底，再沿谷走；0.25 的路在山谷两侧来回跳，越跳越窄，跳向最小值点。右图：对数坐标下的损失，0.02 降得最慢；0.13 起初最快，后来被 0.25 超过，0.25 最后最低。 -->
-# 来回跳的反而赢了：陡的方向上，一左一右渐渐抵消；平的方向上，步子大就走得快。那就再大一点？0.26 还行，0.27 就完了。这条界线在哪里，算得出来。
+# 来回跳的反而赢了：陡的方向上，一左一右，越跳越近；平的方向上，步子大就走得快。那就再大一点？0.26 还行，0.27 就完了。这条界线在哪里，算得出来。
 #
 # ## 学习率的精确上界
 #
@@ -346,7 +346,7 @@ plt.show()
 # </details>
 # %% [markdown] lang="en"
 # <!-- alt: Left: the contour lines of the loss are long, tilted ellipses. With rate 0.02 the path slides slowly into the valley and is far from the minimum after 30 steps; with 0.13 it is soon in the valley and follows it; with 0.25 it jumps from side to side, less and less far, to the minimum. Right: the loss on a logarithmic scale; 0.02 falls most slowly; 0.13 is fastest at first, then 0.25 overtakes it and ends lowest. -->
-# The one that jumps wins: in the steep direction, left and right cancel little by little, and in the flat direction a large step gets on faster. Larger still, then? 0.26 is all right, 0.27 is the end. Where that border lies can be computed.
+# The one that jumps wins: in the steep direction, the jumps from left to right shrink little by little, and in the flat direction a large step gets on faster. Larger still, then? 0.26 is all right, 0.27 is the end. Where that border lies can be computed.
 #
 # ## The exact bound on the learning rate
 #
@@ -424,11 +424,11 @@ for factor in 0.5, 0.99, 1, 1.01:
 # %% [markdown] lang="zh"
 # 三位数字全都对上了。0.5 倍时慢的是小特征值那个方向；0.99 倍时每步把误差翻到对面，只缩短 2%；正好取上界，就永远在两点之间跳；超过 1%，每步放大 2%，损失越走越大，直到溢出。
 #
-# 海森矩阵也不必手推：`torch.autograd.functional.hessian` 用[双重反向](../custom_function.md)就能算出来。
+# 海森矩阵也不必手推：`torch.autograd.functional.hessian` 用[双重反向](../hessians.md#create-graph)就能算出来。
 # %% [markdown] lang="en"
 # All three digits agree. At 0.5 the slow direction is that of the small eigenvalue. At 0.99 each step throws the error to the other side and shortens it by 2% only. Exactly at the bound it jumps between two points for ever. At 1% more, each step makes it 2% longer, and the loss grows until it overflows.
 #
-# The Hessian need not be derived, either: `torch.autograd.functional.hessian` gets it by [double backward](../custom_function.md).
+# The Hessian need not be derived, either: `torch.autograd.functional.hessian` gets it by [double backward](../hessians.md#create-graph).
 # %% hessian_by_autograd
 found = torch.autograd.functional.hessian(loss, start)
 print("equal to 2/n XᵀX:", torch.allclose(found, H))
@@ -598,7 +598,7 @@ plt.show()
 #
 # ## 逻辑回归
 #
-# 线性回归的故事太完整了：二次函数，一个界线管一切。换一个不是二次的损失，哪些还成立？标签 `t` 是 0 或 1，预测是 $\sigma(x_i^\top\theta)$，损失是交叉熵。令 $z = X\theta$，可以写成
+# 线性回归的故事太完整了：二次函数，一条界线管一切。换一个不是二次的损失，哪些还成立？标签 `t` 是 0 或 1，预测是 $\sigma(x_i^\top\theta)$，损失是交叉熵。令 $z = X\theta$，可以写成
 #
 # $$\ell(\theta) = \frac{1}{n} \sum_i \left( \log(1 + e^{z_i}) - t_i z_i \right)$$
 #
@@ -672,7 +672,7 @@ print("by_optimizer equal in all steps:", torch.allclose(by_sgd, by_formula))
 # %% [markdown] lang="zh"
 # ### 由你来写 8：最小值点附近的上界
 #
-# 现在海森矩阵随 $\theta$ 而变，$2/L$ 里的 $L$ 该取哪里的？走到最小值点 $\theta^*$ 附近，损失近似于二次函数，所以**那里**的海森矩阵说了算：学习率超过 $2/L(\theta^*)$，就收敛不到 $\theta^*$，除非碰巧有一步正好落在上面。
+# 现在海森矩阵随 $\theta$ 而变，$2/L$ 里的 $L$ 该取哪里的？走到最小值点 $\theta^*$ 附近，损失近似于二次函数，所以**那里**的海森矩阵说了算：学习率超过 $2/L(\theta^*)$，就收敛不到 $\theta^*$，除非碰巧从某些特别的点出发。
 #
 # 用 autograd 求海森矩阵，再交给前面的 `largest_rate`。`logistic_minimum` 由牛顿法求得，已经写好。
 #
@@ -684,7 +684,7 @@ print("by_optimizer equal in all steps:", torch.allclose(by_sgd, by_formula))
 # %% [markdown] lang="en"
 # ### Your turn 8: the bound near the minimum
 #
-# Now the Hessian changes with $\theta$. Whose $L$ belongs into $2/L$? Near the minimum $\theta^*$ the loss is almost quadratic, so the Hessian **there** decides: beyond $2/L(\theta^*)$, descent does not converge to $\theta^*$, unless a step happens to land on it.
+# Now the Hessian changes with $\theta$. Whose $L$ belongs into $2/L$? Near the minimum $\theta^*$ the loss is almost quadratic, so the Hessian **there** decides: beyond $2/L(\theta^*)$, descent does not converge to $\theta^*$, except from a few special starts.
 #
 # Get the Hessian by autograd and give it to `largest_rate` from above. `logistic_minimum` is found by Newton's method; that part is written.
 #

@@ -4,7 +4,7 @@
 # 两个 autograd 自己做不好的函数，由你来写导数：
 #
 # - **log-sum-exp**：公式对，算出来却是 `inf` 和 `nan`。你要写出稳定的前向和反向，让它还能再求一次导，再量一量省了多少内存。
-# - **直通量化**：真正的导数处处是零，没法训练。你要写一个“错”的导数，并且知道它错在哪里。
+# - **直通量化**：真正的导数几乎处处是零，没法训练。你要写一个“错”的导数，并且知道它错在哪里。
 #
 # 每个空格写着 `...  # 由你来写`；紧接着的检查会告诉你写得对不对，不对时说明差在哪里。卡住了，先展开提示；答案在“带解答的 Notebook”里。本页显示的输出，都是用解答运行出来的。
 #
@@ -16,7 +16,7 @@
 # Two functions that autograd does not do well by itself. You write their derivatives:
 #
 # - **Log-sum-exp**: the formula is right, but the results are `inf` and `nan`. You write a stable forward and backward, make it differentiable twice, and measure how much memory that saves.
-# - **A straight-through quantiser**: its true derivative is zero everywhere, and nothing can be trained with that. You write a “wrong” one, and know in which way it is wrong.
+# - **A straight-through quantiser**: its true derivative is zero almost everywhere, and nothing can be trained with that. You write a “wrong” one, and know in which way it is wrong.
 #
 # Each gap reads `...  # your turn`. The check below it says whether your code is right and, if it is not, what differs. If you are stuck, open the hint; the answers are in the notebook with solutions. The outputs on this page were made with those.
 #
@@ -107,7 +107,7 @@ def stable(x):
 # <details>
 # <summary>提示</summary>
 #
-# `x.amax(-1, keepdim=True)` 的形状是 `(…, 1)`，可以直接从 `x` 里减去。加回来的时候，这个多余的维要用 `squeeze(-1)` 去掉，否则会广播成 `(…, …)`。
+# `x.amax(-1, keepdim=True)` 的形状是 `(…, 1)`，可以直接从 `x` 里减去。加回来的时候，这个多余的维要用 `squeeze(-1)` 去掉，否则有 $k$ 行时，`(k, 1)` 加 `(k,)` 会广播成 `(k, k)`。
 #
 # </details>
 
@@ -115,7 +115,7 @@ def stable(x):
 # <details>
 # <summary>Hint</summary>
 #
-# `x.amax(-1, keepdim=True)` has the shape `(…, 1)`, so it can be subtracted from `x` as it is. When you add it back, `squeeze(-1)` takes that dimension away; otherwise the sum broadcasts to `(…, …)`.
+# `x.amax(-1, keepdim=True)` has the shape `(…, 1)`, so it can be subtracted from `x` as it is. When you add it back, `squeeze(-1)` takes that dimension away; otherwise, with $k$ rows, `(k, 1)` plus `(k,)` broadcasts to `(k, k)`.
 #
 # </details>
 
@@ -356,11 +356,11 @@ for name, f in functions.items():
 #
 # ## 直通量化 {#quantise}
 #
-# 四位的权重只能取 16 个值：$s$ 的 $-8, \dots, 7$ 倍。
+# 4 比特的权重只能取 16 个值：$s$ 的 $-8, \dots, 7$ 倍。
 #
 # $$q(x) = s \cdot \operatorname{clamp}\bigl(\operatorname{round}(x / s),\, -8,\, 7\bigr)$$
 #
-# 它是一级级台阶，导数处处是零。autograd 老老实实地照办：
+# 它是一级级台阶，除了跳变的地方，导数都是零；跳变处没有导数，PyTorch 也当作零：
 
 # %% [markdown] lang="en"
 # Its `backward` is written in Python, which costs a little extra at every call. That shows most with small tensors; with large ones, not writing and reading the exponentials makes up for it.
@@ -371,7 +371,7 @@ for name, f in functions.items():
 #
 # $$q(x) = s \cdot \operatorname{clamp}\bigl(\operatorname{round}(x / s),\, -8,\, 7\bigr)$$
 #
-# This is a staircase, and its derivative is zero everywhere. Autograd takes that at its word:
+# This is a staircase. Its derivative is zero wherever it does not jump, and where it does, PyTorch takes zero, too:
 
 
 # %% rounding
@@ -465,7 +465,7 @@ print("gradgradcheck =", gradgradcheck(Quantise.apply, (points, 0.25)))
 # %% [markdown] lang="zh"
 # 它拒绝了，而且拒绝得对：有限差分量到的是台阶的斜率，零。你的导数是故意写错的，所以测试里不要对它用 `gradcheck`，要像上面的检查那样，写明你**想要**的梯度。`gradgradcheck` 却通过了：它核对的是 `backward` 自己的导数，而 `backward` 对 `grad` 是线性的。
 #
-# ## 用四位权重训练 {#train}
+# ## 用 4 比特权重训练 {#train}
 #
 # 线性回归，权重每次先量化再使用。三种训练只差一个函数：
 
@@ -514,7 +514,7 @@ plt.legend()
 plt.show()
 
 # %% [markdown] lang="zh"
-# <!-- alt: 三种训练的损失随步数的变化。32 位：平滑地降到零。四位、直通：一级一级地跟着下降，最后在零的上方小幅跳动。四位、真导数：一条水平线，从不变化。 -->
+# <!-- alt: 三种训练的损失随步数的变化。32 比特：平滑地降到零。4 比特、直通：一级一级地跟着下降，最后在零的上方小幅跳动。4 比特、真导数：一条水平线，从不变化。 -->
 #
 # 用真导数，权重从来没有动过。直通估计的梯度是虚构的，却指对了方向。它最后在几组相邻的取值之间来回跳，降不到零，因为最好的权重不在那 16 个值当中。
 #

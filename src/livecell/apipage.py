@@ -35,7 +35,7 @@ class _List(BlockProcessor):
         return MARKER.fullmatch(block.strip()) is not None
 
     def run(self, parent: ET.Element, blocks: list[str]) -> bool | None:
-        site = fence.current_site()
+        site = fence.site_of(self.parser.md)
         marker = MARKER.fullmatch(blocks[0].strip())
         if marker is None or site.api is None:
             return False
@@ -58,7 +58,7 @@ class _List(BlockProcessor):
 
 class _Names(Treeprocessor):
     def run(self, root: ET.Element) -> None:
-        site = fence.current_site()
+        site = fence.site_of(self.md)
         if site.api is None or site.page is None or not site.page.is_file():
             return
         cells = (block.key for block in pages.read(site.page) if block.kind == "cell")

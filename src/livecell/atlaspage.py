@@ -39,7 +39,7 @@ class _Marker(BlockProcessor):
         return bool(pages.ENTRY.fullmatch(line) or LIST.fullmatch(line))
 
     def run(self, parent: ET.Element, blocks: list[str]) -> bool | None:
-        site = fence.current_site()
+        site = fence.site_of(self.parser.md)
         if site.atlas is None or site.language not in site.atlas.folders:
             return False
         line = blocks.pop(0).strip()

@@ -1,17 +1,20 @@
-"""The command line: run · check · diff · new · explain."""
+"""The command line: run · check · accept · diff · new · explain · links · pack."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from livecell import atlas, check, explain, scaffold, transcript
+from livecell import atlas, check, explain, pack, scaffold, transcript, twincheck, typography
+from livecell import links as site_links
 from livecell.errors import LivecellError, nearest, relative
 from livecell.results import Result
 from livecell.run import Runner
@@ -52,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     checking = commands.add_parser("check", help="hold snippets and pages to each other")
     checking.set_defaults(command=_check)
 
+    accepting = commands.add_parser("accept", help="say that pages and their twins say the same")
+    accepting.set_defaults(command=_accept)
+    accepting.add_argument(
+        "page", nargs="*", help="errors/leaf, docs/en/leaf.md, or docs/en/leaf.md:12; else all"
+    )
+
     new = commands.add_parser("new", help="begin a lesson: snippet, pages, test, entry in nav")
     new.set_defaults(command=_new)
     new.add_argument("stem", help="its name, such as graph_lifetime")
@@ -61,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
     explaining.add_argument(
         "message", nargs="*", help="the error; without it, what comes from standard input"
     )
+
+    linking = commands.add_parser("links", help="follow the links of the built site")
+    linking.set_defaults(command=_links)
+    linking.add_argument("site", nargs="?", default="site", help="the built site's folder")
+    linking.add_argument("--ask", action="store_true", help="ask the hosts of external links, too")
+
+    packing = commands.add_parser("pack", help="put a built site into one zip file")
+    packing.set_defaults(command=_pack)
+    packing.add_argument("site", help="the built site's folder")
+    packing.add_argument("archive", help="the file to write, such as book.zip")
     return parser
 
 
@@ -107,10 +126,23 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     errors = check.static(settings)
     for error in errors:
         _show(error)
-    if errors:
-        err.print(f"{len(errors)} error(s)", style="red")
+    # These do not keep a page from being published, so a build says nothing of them.
+    warnings = [*twincheck.check(settings), *typography.check(settings)]
+    for warning in warnings:
+        _show(warning, "yellow")
+    if errors or warnings:
+        err.print(f"{len(errors)} error(s), {len(warnings)} warning(s)", style="red")
         return 1
     out.print(f"{len(settings.stems())} snippets and their pages agree")
+    return 0
+
+
+def _accept(options: argparse.Namespace, settings: Settings) -> int:
+    counts = twincheck.accept(settings, options.page)
+    for name, count in counts.items():
+        if count:
+            out.print(f"{name}: {count} passage(s)")
+    out.print(f"{sum(counts.values())} passage(s) accepted, in {relative(settings.twins)}")
     return 0
 
 
@@ -134,6 +166,35 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
     said, is_known = explain.explain(text, known, explain.language(settings))
     (out if is_known else err).print(said, markup=False)
     return 0 if is_known else 1
+
+
+def _built(options: argparse.Namespace, settings: Settings) -> Path:
+    folder: Path = settings.root / options.site
+    if not (folder / "index.html").is_file():
+        raise LivecellError(f"there is no built site in {relative(folder)}", todo="mkdocs build")
+    return folder
+
+
+def _pack(options: argparse.Namespace, settings: Settings) -> int:
+    archive = settings.root / options.archive
+    size = pack.pack(_built(options, settings), archive)
+    out.print(f"{relative(archive)}: {size / 1e6:.1f} MB")
+    return 0
+
+
+def _links(options: argparse.Namespace, settings: Settings) -> int:
+    folder = _built(options, settings)
+    links = site_links.read(folder, os.environ.get("SITE_URL", ""))
+    answers = site_links.ask(links) if options.ask else {}
+    out.print(site_links.report(links, answers), markup=False)
+    lost = [url for url, said in answers.items() if said != "ok"]
+    for line in links.broken:
+        err.print(line, style="red", markup=False)
+    broken, failed = len(links.broken), len(lost)
+    err.print(f"{links.checked} links within the site, {broken} of them broken")
+    if answers:
+        err.print(f"{failed} external links did not answer as they should")
+    return int(bool(broken or failed))
 
 
 def _outcomes(options: argparse.Namespace, settings: Settings) -> dict[str, Result | LivecellError]:
@@ -165,9 +226,9 @@ def _failures(outcomes: dict[str, Result | LivecellError]) -> int:
     return int(bool(errors))
 
 
-def _show(error: LivecellError) -> None:
+def _show(error: LivecellError, style: str = "red") -> None:
     head, _, rest = str(error).partition("\n")
-    err.print(f"[red]{escape(head)}[/red]")
+    err.print(f"[{style}]{escape(head)}[/{style}]")
     if rest:
         err.print(rest, markup=False)
 

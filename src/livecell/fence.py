@@ -12,6 +12,7 @@ extension `livecell` it makes a runner of its own when the page's generator gave
 
 from __future__ import annotations
 
+import functools
 import html
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
@@ -106,7 +107,7 @@ class Stop(SuperFencesException):  # type: ignore[misc]
 
 
 site: Site | None = None
-"""The site being rendered; set by whoever renders pages, otherwise made on first use."""
+"""The site being rendered, set by whoever renders its pages; see `site_of` where nobody has."""
 
 
 def prepare(extensions: list[Any], configs: dict[str, Any]) -> None:
@@ -114,32 +115,53 @@ def prepare(extensions: list[Any], configs: dict[str, Any]) -> None:
     markdown_exec.markdown_config.save(extensions, configs)
 
 
-def current_site(language: str = "") -> Site:
-    """The site being rendered.
+def site_of(md: Markdown | None = None) -> Site:
+    """The site that `md` renders a page of.
 
-    Args:
-        language: the page's language if no site is set.
+    Where no generator has set one, it is made on first use, for `md` alone: a generator may render
+    pages side by side.
     """
-    global site
-    if site is None:
-        settings = Settings.load()
-        runner = Runner(settings)
-        language = language or next(iter(settings.languages), "en")
-        site = Site(runner.result, language, settings.languages, settings.stems)
-        site.terms, site.atlas = terms.load(settings), atlas.load(settings)
-        site.api = api.load(settings)
-    return site
+    if site is not None:
+        return site
+    known: Site | None = getattr(md, "livecell_site", None)
+    if known is not None:
+        return known
+    settings = Settings.load()
+    language = getattr(md, "livecell_language", "") or next(iter(settings.languages), "en")
+    own = Site(_runner(settings).result, language, settings.languages, settings.stems)
+    own.terms, own.atlas, own.api = _lists(settings)
+    if md is not None:
+        own.page = _page(md, settings.docs / language if settings.languages else settings.docs)
+        md.livecell_site = own  # type: ignore[attr-defined]
+    return own
 
 
-def render_cell(reference: str, options: dict[str, str], language: str = "") -> str:
+@functools.lru_cache(maxsize=1)
+def _runner(settings: Settings) -> Runner:
+    return Runner(settings)
+
+
+@functools.lru_cache(maxsize=1)
+def _lists(settings: Settings) -> tuple[Terms | None, Atlas | None, Api | None]:
+    return terms.load(settings), atlas.load(settings), api.load(settings)
+
+
+def _page(md: Markdown, folder: Path) -> Path | None:
+    """The file being rendered, where the generator tells: Zensical does."""
+    if "rendering_context" not in md.preprocessors:
+        return None
+    context: Any = md.preprocessors["rendering_context"]
+    return folder / str(context.page.path)
+
+
+def render_cell(reference: str, options: dict[str, str], where: Site) -> str:
     """The HTML of a fence.
 
     Args:
         reference: `stem:cell`.
         options: the fence's further options: `show` and `alt`.
-        language: the page's language where no site is set.
+        where: what the cell is looked up in.
     """
-    where = current_site(language)
     try:
         show = options.get("show", "both")
         for name in options:
@@ -171,18 +193,17 @@ def _format(code: str, extra: dict[str, str], md: Markdown, **options: Any) -> M
         return _original(code=code, extra=extra, md=md, **options)
     given = {name: value for name, value in extra.items() if name != "cell"}
     given |= {name: value for name, value in options.items() if value != _DEFAULTS.get(name)}
-    language = getattr(md, "livecell_language", "")
+    where = site_of(md)
 
     def look_up(code: str, **_: Any) -> str:
         if code.strip():
-            where = current_site(language)
             error = LivecellError(
                 "a fence with cell= must have no code of its own",
                 found=code.strip().split("\n")[0],
                 todo="move the code into the snippet",
             )
             return render.problem(where.failed(error, reference), where.language)
-        return render_cell(reference, given, language)
+        return render_cell(reference, given, where)
 
     try:
         return markdown_exec.base_format(
@@ -211,7 +232,7 @@ class _Value(InlineProcessor):
         if found is None:
             return None, None, None
         reference, label = found
-        where = current_site(getattr(self.md, "livecell_language", ""))
+        where = site_of(self.md)
         element = ET.Element("code")
         try:
             text = render.value(where.cell(reference), label)

@@ -32,7 +32,7 @@ CLASSES_PASSED_OVER = {"admonition-title", "arithmatex", "lc-problem", "no-terms
 
 class _Cards(Treeprocessor):
     def run(self, root: ET.Element) -> None:
-        site = fence.current_site()
+        site = fence.site_of(self.md)
         terms, language = site.terms, site.language
         if terms is None or language not in terms.folders:
             return
@@ -107,7 +107,7 @@ class _List(BlockProcessor):
         return MARKER.fullmatch(block.strip()) is not None
 
     def run(self, parent: ET.Element, blocks: list[str]) -> bool | None:
-        site = fence.current_site()
+        site = fence.site_of(self.parser.md)
         marker = MARKER.fullmatch(blocks[0].strip())
         terms, language = site.terms, site.language
         if marker is None or terms is None or language not in terms.folders:

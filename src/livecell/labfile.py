@@ -6,7 +6,6 @@ apart by language, such a file is a page like any other: the prose, and between 
 
 from __future__ import annotations
 
-import ast
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from livecell import pages as markdown
-from livecell.cells import HEADER
+from livecell.cells import HEADER, syntax_tree
 from livecell.comments import select
 from livecell.errors import LivecellError
 from livecell.superfences import fences
@@ -274,7 +273,7 @@ def _check_open(cell: Code, languages: tuple[str, ...]) -> None:
     for language in languages or ("en",):
         source = shown(select(cell.source, language, languages), language, solved=False)
         try:
-            ast.parse(source)
+            syntax_tree(source)
         except SyntaxError as error:
             raise LivecellError(
                 f"with its gap open, the cell is not Python: {error.msg}",

@@ -57,7 +57,7 @@ def cell(code: Any, stem: str) -> str:
         code: the cell of the notebook.
         stem: the name of the snippet.
     """
-    site = fence.current_site()
+    site = fence.site_of()
     tags = code["metadata"].get("tags", [])
     name = code["metadata"].get("name", "")
     shown = CellResult(
@@ -92,7 +92,7 @@ class _Renderer(IPythonRenderer):
         match = ID.search(text)
         if match is None:
             return f"<h{level}>{text}</h{level}>\n"
-        title = word("permalink", fence.current_site().language)
+        title = word("permalink", fence.site_of().language)
         link = f'<a class="headerlink" href="#{match["id"]}" title="{title}">¶</a>'
         text = text[: match.start()]
         return f'<h{level} id="{match["id"]}">{text}{"" if level == 1 else link}</h{level}>\n'

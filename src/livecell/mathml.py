@@ -103,20 +103,20 @@ def _group_matrices(math: ET.Element) -> None:
 
 class _Formulas(Postprocessor):
     def run(self, text: str) -> str:
-        return replace_formulas(text)
+        return replace_formulas(text, self.md)
 
 
-def replace_formulas(text: str) -> str:
-    """HTML with MathML in place of arithmatex's formulas."""
-    return FORMULA.sub(_replace, text)
+def replace_formulas(text: str, md: Markdown | None = None) -> str:
+    """HTML with MathML in place of arithmatex's formulas; `md` is what made it, if it did."""
+    return FORMULA.sub(lambda match: _replace(match, md), text)
 
 
-def _replace(match: re.Match[str]) -> str:
+def _replace(match: re.Match[str], md: Markdown | None) -> str:
     tag, tex = match["tag"], html.unescape(match["tex"]).strip()
     try:
         math = to_mathml(tex, "block" if tag == "div" else "inline")
     except LivecellError as error:
-        site = fence.current_site()
+        site = fence.site_of(md)
         error = site.failed(error, tex)
         if tag == "div":
             return render.problem(error, site.language)

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from livecell import prose
+from livecell.cells import syntax_tree
 from livecell.comments import select
 from livecell.prose import Look, Part
 from livecell.results import CellResult, Output, Result
@@ -125,7 +126,7 @@ def _is_rich(cell: CellResult) -> bool:
 def _silent(source: str) -> str:
     """The code of a cell that shows nothing: a notebook would echo its last expression."""
     try:
-        body = ast.parse(source).body
+        body = syntax_tree(source).body
     except SyntaxError:
         return source  # a cell that must fail so
     if not body or not isinstance(last := body[-1], ast.Expr) or _is_none(last.value):

@@ -20,6 +20,8 @@ CODE_SPAN = re.compile(
 LIVE = re.compile(r"\s*#!live(?:\s+(?P<ref>\S+)(?:\s+(?P<label>.+?))?)?\s*", re.DOTALL)
 STRAY = re.compile(r"[> ]*(?:`{3,}|~{3,}).*\bcell=.*")
 FRONT_MATTER = re.compile(r"\A-{3} *\n.*?\n(?:-{3}|\.{3}) *$", re.DOTALL | re.MULTILINE)
+SEARCH = re.compile(r"^search:.*(?:\n[ \t]+.*)*", re.MULTILINE)
+"""What front matter tells the search: words that readers may use, and the page need not."""
 COMMENT = re.compile(r"^<!--.*?-->", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"(?: {4})*(?P<marks>#{1,6})\s.*?(?:\{[^}]*#(?P<id>[\w-]+)[^}]*\}\s*)?")
 UNDERLINE = re.compile(r"(?:=+|-+) *")
@@ -136,7 +138,7 @@ def prose(text: str) -> str:
     lines = text.expandtabs(4).split("\n")
     for fence in fences(lines):
         lines[fence.start : fence.end] = [""] * (fence.end - fence.start)
-    words = "\n".join(lines)
+    words = FRONT_MATTER.sub(lambda front: _blanked(SEARCH, front[0]), "\n".join(lines))
     for pattern in (COMMENT, CODE_SPAN, NO_WORDS):
         words = _blanked(pattern, words)
     return words

@@ -38,7 +38,7 @@ class _Boxes(Treeprocessor):
     def run(self, root: ET.Element) -> None:
         boxes = [element for element in root.iter("div") if _is_predict(element)]
         for number, box in enumerate(boxes, start=1):
-            site = fence.current_site(getattr(self.md, "livecell_language", ""))
+            site = fence.site_of(self.md)
             told = "".join(render.problem(error, site.language) for error in _errors(site, box))
             if told:
                 box.clear()

@@ -180,7 +180,7 @@ class Runner:
     def _key(self, stem: str, source: bytes) -> str:
         s = self.settings
         setup = json.dumps([stem, s.languages, s.threads, platform.machine(), sys.platform])
-        return digest(_engine(), setup, source)
+        return digest(_engine(whole="livecell" in versions(source)), setup, source)
 
     def _work(self, stem: str, path: Path, future: Future[Result]) -> None:
         try:
@@ -293,7 +293,12 @@ def _answer(folder: Path) -> dict[str, Any] | None:
 
 
 @functools.cache
-def _engine() -> str:
-    """A hash of the code that decides what a result looks like."""
+def _engine(whole: bool) -> str:
+    """A hash of the code that decides what a result looks like.
+
+    Args:
+        whole: of all of it, for a snippet that calls the engine itself.
+    """
     here = Path(__file__).parent
-    return digest(*[(here / name).read_bytes() for name in ENGINE])
+    files = sorted(here.rglob("*.py")) if whole else [here / name for name in ENGINE]
+    return digest(*[file.read_bytes() for file in files])

@@ -18,6 +18,7 @@ PATHS = {
     "terms": "docs/terms.yml",
     "atlas": "docs/atlas",
     "api": "docs/api.yml",
+    "twins": "docs/twins",
     "store": ".cache/livecell",
 }
 
@@ -46,6 +47,7 @@ class Settings:
         terms: file of the terms that the glossary explains; need not exist.
         atlas: folder of the lists of errors that the site explains; need not exist.
         api: file of the names of a library that pages show the use of; need not exist.
+        twins: folder of the records of accepted twin passages; need not exist.
         store: folder of results and rendered pages; may be deleted at any time.
         languages: language tags of comments and pages; the first is the default language.
         preload: stages of modules to import once, in the fork server.
@@ -63,6 +65,7 @@ class Settings:
     terms: Path
     atlas: Path
     api: Path
+    twins: Path
     store: Path
     languages: tuple[str, ...] = ()
     preload: tuple[Preload, ...] = ()

@@ -76,7 +76,13 @@ class Terms:
     @functools.cached_property
     def chinese_words(self) -> tuple[str, ...]:
         """The Chinese words of all names, which a search must not take to pieces."""
-        names = (name for t in self.listed for lang in t.names for name in t.words(lang))
+        # A phrase that does not mean the term is one word as well: 非标量.
+        names = (
+            name
+            for t in self.listed
+            for lang in t.names
+            for name in (*t.words(lang), *t.words(lang, "except"))
+        )
         words = {word for name in names for word in HAN.findall(name) if len(word) > 1}
         return tuple(sorted(words))
 

@@ -15,6 +15,8 @@ import re
 from bisect import bisect
 from collections.abc import Iterator
 
+from livecell.cells import syntax_tree
+
 HEADER = re.compile(r"# %% (\w+)")
 
 
@@ -31,7 +33,7 @@ def cells(source: str) -> dict[str, list[str]]:
     ]
     found: dict[str, dict[str, None]] = {name: {} for _, name in starts}
     lines = [number for number, _ in starts]
-    for line, use in _Reader().read(ast.parse(source)):
+    for line, use in _Reader().read(syntax_tree(source)):
         place = bisect(lines, line) - 1
         if place >= 0:
             found[starts[place][1]][use] = None

@@ -28,6 +28,9 @@ WORDS = {
         "permalink": "Link to this section",
         "shown": "Used in ",
         "unshown": "Not shown yet",
+        "lags": "The other language has changed here, and this page may not say the same yet",
+        "colon": ": ",
+        "stop": ".",
         "problem": "This page has a mistake that its author has to mend",
     },
     "zh": {
@@ -57,6 +60,9 @@ WORDS = {
         "permalink": "本节的链接",
         "shown": "用在：",
         "unshown": "还没有讲到",
+        "lags": "另一种语言的版本有改动，本页以下内容可能还没有跟上",
+        "colon": "：",
+        "stop": "。",
         "problem": "这一页有错，等作者修改",
     },
 }

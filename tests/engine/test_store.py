@@ -11,7 +11,7 @@ import pytest
 from tests.engine.conftest import MakeProject
 from tests.engine.project import Project, cell, failure
 
-from livecell import LivecellError, Result, Runner, store
+from livecell import LivecellError, Result, Runner, run, store
 from livecell.store import write_atomically
 
 ONE = "# %% a\nprint('one')\n"
@@ -310,7 +310,7 @@ def test_another_engine_or_thread_count_is_a_new_run(
     project = make({"one": ONE})
     stored(project)
     with monkeypatch.context() as patch:
-        patch.setattr("livecell.run._engine", lambda: "another")
+        patch.setattr("livecell.run._engine", lambda whole: "another")
         assert not stored(project)
     (project.root / "pyproject.toml").write_text("[tool.livecell]\nthreads = 2\n")
     assert not stored(project)
@@ -333,3 +333,7 @@ def test_a_snippet_that_changes_in_mid_run_is_not_mixed_up(make: MakeProject) ->
         assert (new.text(), new.line) == ("new\n", 3)
     project.write("one", code)
     assert stored(project)
+
+
+def test_a_snippet_that_calls_the_engine_depends_on_all_of_it() -> None:
+    assert run._engine(whole=True) != run._engine(whole=False)

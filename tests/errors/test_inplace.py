@@ -54,6 +54,13 @@ def detached_write() -> None:
     y.sum().backward()
 
 
+def saved_input() -> None:
+    h = leaf(1, 2) * 3
+    z = h * h
+    h += 1
+    z.sum().backward()
+
+
 def conv_step() -> None:
     conv = nn.Conv1d(1, 1, 1)
     optimizer = torch.optim.Adam(conv.parameters())
@@ -173,6 +180,7 @@ RAISES: dict[str, tuple[Callable[[], object], str]] = {
     "masked attention": (softmax_masked, MODIFIED + r".*output 0 of Softmax, is at version 1"),
     "in-place dropout": (inplace_dropout, MODIFIED + r".*which is output 0 of Exp, "),
     "write into detach()": (detached_write, MODIFIED + r".*which is output 0 of Tanh, "),
+    "write into an input": (saved_input, MODIFIED + r".*which is output 0 of Add, is at version 1"),
     "step on a convolution": (conv_step, MODIFIED + r"\[torch.FloatTensor \[1, 1, 1\]\] is at ver"),
     "batch norm buffer": (batch_norm_buffer, MODIFIED + r"\[torch.FloatTensor \[2\]\] is at ver"),
     "step on a Linear": (linear_step, MODIFIED + r".*\[2, 3\]\], which is output 0 of AsStrided"),

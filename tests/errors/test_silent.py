@@ -97,6 +97,18 @@ def test_flat_functions_have_the_gradient_0(f: Function, at: float) -> None:
     assert gradient(f, at).item() == 0
 
 
+def test_two_layers_of_zeros_stand_still() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))
+    with torch.no_grad():
+        for p in model.parameters():
+            p.zero_()
+    F.mse_loss(model(torch.randn(5, 3)), torch.ones(5, 1)).backward()
+    for layer in (model[0], model[2]):
+        assert isinstance(layer, nn.Linear)
+        assert layer.weight.grad is not None
+        assert not layer.weight.grad.any()
+
+
 def test_logits_give_the_slope_that_the_sigmoid_lost() -> None:
     for z in (-30.0, 0.0, 3.0, 20.0, 200.0):
         x = torch.tensor(z, requires_grad=True)

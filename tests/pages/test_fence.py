@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from markdown import Markdown
+from markdown.preprocessors import Preprocessor
 from tests.pages.rendering import Element, cell, display, error, render, site, stream
 
 from livecell import LivecellError, Runner, Settings, fence
@@ -257,3 +260,37 @@ def test_a_generator_that_sets_no_site_gets_a_runner(
         page = render(fenced("s:a") + "\n`#!live s:a x`\n")
     assert page.one("samp").text == "x = 42\n"
     assert page.all("code")[1].text == "42"
+
+
+# ------------------------------------------------------------------ without a generator of ours
+def test_without_a_site_each_converter_has_its_own_language_and_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zensical knows no plugin: the extension itself finds project, language and page."""
+
+    class Context(Preprocessor):
+        page = SimpleNamespace(path="part/page.md")
+
+        def run(self, lines: list[str]) -> list[str]:
+            return lines
+
+    files = {
+        "pyproject.toml": '[tool.livecell]\nlanguages = ["zh", "en"]\n',
+        "snippets/s.py": "# %% a\n# zh: 一\n# en: one\nprint('x =', 1)\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    converters = {}
+    for language in ("zh", "en"):
+        md = Markdown(extensions=[fence.LivecellExtension(language=language)])
+        md.preprocessors.register(Context(md), "rendering_context", 0)
+        converters[language] = md
+    for language, md in converters.items():
+        assert "<code>1</code>" in md.convert("`#!live s:a x`")
+        where = fence.site_of(md)
+        assert where.language == language
+        assert where.page == tmp_path / "docs" / language / "part" / "page.md"
+    assert fence.site is None
+    assert fence.site_of(Markdown()).page is None

@@ -28,10 +28,9 @@ def test_a_figure_loses_what_nobody_sees() -> None:
 
 
 def test_groups_that_say_nothing_go() -> None:
-    svg = (
-        '<svg><g>\n<g style="a: 1; b: 2" transform="translate(1.26 -3.04)">\n'
-        '<g><path d="M 1 1" style="b"></path></g>\n</g><g/></g></svg>'
-    )
+    inner = '<g><path d="M 1 1" style="b"></path></g>'
+    moved = 'transform="translate(1.26 -3.04)"'
+    svg = f'<svg><g>\n<g style="a: 1; b: 2" {moved}>\n{inner}\n</g><g/></g></svg>'
     assert lighter.figure(svg) == (
         '<svg><g style="a:1;b:2" transform="translate(1.3 -3)">'
         '<path d="m1 1" style="b"></path></g><g/></svg>'

@@ -1,9 +1,36 @@
 // What links and CSS cannot do. The site works without it.
 
+// What the reader's browser keeps, if it keeps anything.
+const memory = {
+  get: key => { try { return localStorage.getItem(key) } catch { return null } },
+  set: (key, value) => { try { localStorage.setItem(key, value) } catch { /* then it is asked again */ } },
+}
+
 // Language switch: go to the same section, too (headings have the same ids in every language).
 for (const link of document.querySelectorAll("a[data-language]")) {
   for (const kind of ["pointerdown", "click"]) {
     link.addEventListener(kind, () => { link.hash = location.hash })
+  }
+  link.addEventListener("click", () => memory.set("site-language", link.hreflang))
+}
+
+// The home page offers the language that the browser asks for first, until the reader has chosen one.
+{
+  const offers = [...document.querySelectorAll("[data-offer]")]
+  const languages = [document.documentElement.lang, ...offers.map(offer => offer.lang)]
+    .map(language => language.split("-")[0])
+  const wanted = navigator.languages.map(language => language.split("-")[0])
+    .find(language => languages.includes(language))
+  const offer = offers.find(one => one.lang === wanted)
+  if (offer && !memory.get("site-language")) {
+    offer.hidden = false
+    const close = () => {
+      offer.hidden = true
+      memory.set("site-language", document.documentElement.lang)
+    }
+    offer.querySelector("a").addEventListener("click", () => memory.set("site-language", offer.lang))
+    offer.querySelector("button").addEventListener("click", close)
+    offer.addEventListener("keydown", event => { if (event.key === "Escape") close() })
   }
 }
 

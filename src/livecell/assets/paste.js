@@ -127,7 +127,9 @@
     form.rank = async text => (await load()).index.rank(text)
   }
 
-  // --- Material's search ranks words; whoever searches for a message means its entry.
+  // --- Material's search ranks words; whoever searches for a message means its entry. A message is
+  // English and has some length: what is shorter, or Chinese, are words to search for.
+  const isMessage = text => words(text).filter(word => word < "\u3400").length >= TELLING
   const query = document.querySelector(".md-search__input")
   const results = document.querySelector(".md-search-result__list")
   if (query && results) {
@@ -135,7 +137,7 @@
     results.before(first)
     const show = async () => {
       const { entries, index } = await load()
-      const known = query.value.trim() ? answers(index.rank(query.value)) : []
+      const known = isMessage(query.value) ? answers(index.rank(query.value)) : []
       first.replaceChildren(...known.map(({ key }) => {
         const entry = entries.get(key)
         const link = element("a", "", { href: address(entry), className: "md-search-result__link" })

@@ -20,6 +20,8 @@ TERMS: Assets = {"assets/terms.js": OWN / "terms.js"}
 """What a site needs that lists terms."""
 ATLAS: Assets = {"assets/paste.js": OWN / "paste.js"}
 """What a site needs that lists errors."""
+TWINS: Assets = {"assets/beside.js": OWN / "beside.js"}
+"""What a site needs whose pages have twins."""
 
 
 def find(packages: Iterable[str]) -> Assets:

@@ -17,10 +17,20 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import api, atlas, atlaspage, check, fence, lighter, render, terms
+from livecell import api, atlas, atlaspage, check, fence, lag, lighter, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
-from livecell.mkdocs import assets, labs, publish, refresh, reuse, serve, takehome, twin
+from livecell.mkdocs import (
+    assets,
+    beside,
+    labs,
+    publish,
+    refresh,
+    reuse,
+    serve,
+    takehome,
+    twin,
+)
 from livecell.mkdocs.session import Session
 from livecell.settings import Settings
 
@@ -55,6 +65,8 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         """The errors of each page, by its path below docs_dir."""
         self.cited: dict[str, set[str]] = {}
         """The stems that each page cites."""
+        self.late: dict[str, tuple[str, ...]] = {}
+        """The sections of each page that have not kept up with another language."""
 
     def on_startup(self, *, command: Literal["build", "gh-deploy", "serve"], dirty: bool) -> None:
         """Remember what MkDocs was started for."""
@@ -87,6 +99,7 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         _check_docs(config, settings)
         self.settings = settings
         self.shared = refresh.snapshot(refresh.shared_files(config, settings))
+        self.twins = refresh.snapshot(refresh.twin_files(settings))
         listed = terms.load(settings)
         words = listed.chinese_words if listed else ()
         errors = atlas.load(settings)
@@ -97,6 +110,9 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         names = api.load(settings)
         if names:
             self._extend(config, "livecell.apipage", {})
+        if self.config.twins:
+            assets.load(config, assets.TWINS)
+            self.assets |= assets.TWINS
         fallback = twin.language or next(iter(settings.languages), "en")
         language = str(config.theme.get("language") or fallback)
         fence.site = fence.Site(
@@ -157,8 +173,16 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         return page
 
     def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-        """Take from a lab's page what it does not need."""
-        return labs.finish(html, page) if labs.stem_of(page) else html
+        """Take from a lab's page what it does not need; say where a page lags behind its twin."""
+        if labs.stem_of(page):
+            return labs.finish(html, page)
+        late = self.late[page.file.src_uri] = self.late_sections(page.file.src_uri)
+        titles = {item.id: item.title for item in _headings(page.toc)} if late else {}
+        return html + lag.notice(late, titles, _language())
+
+    def late_sections(self, src_uri: str) -> tuple[str, ...]:
+        """The sections of a page that have not kept up, as the files are now."""
+        return lag.sections(self.settings, src_uri.removesuffix(".md"), _language())
 
     def on_page_context(
         self, context: Any, *, page: Page, config: MkDocsConfig, nav: Navigation
@@ -170,7 +194,9 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         return context
 
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:
-        """Write the page's notebook."""
+        """Write the page's notebook, and its prose for the page's twin."""
+        if self.config.twins:
+            beside.write(page, config)
         if fence.site is not None and self.last is not None and self.config.notebooks:
             takehome.write(page, config, fence.site, self.settings, self.last.files)
         return lighter.page(output) if labs.stem_of(page) else output
@@ -180,7 +206,9 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         """All pages are rendered and none is written: stop here if one of them is in error."""
         self.judge()
         reuse.templates(env, self.store / "templates")
-        self.last = refresh.FullBuild(config, files, self.nav, env, self.before, self.shared)
+        self.last = refresh.FullBuild(
+            config, files, self.nav, env, self.before, self.shared, self.twins
+        )
         return env
 
     def judge(self) -> None:
@@ -234,6 +262,14 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
             self.session.close()
             self.session = None
             fence.site = None
+
+
+def _language() -> str:
+    return fence.site.language if fence.site is not None else ""
+
+
+def _headings(items: Any) -> list[Any]:
+    return [one for item in items for one in (item, *_headings(item.children))]
 
 
 def _url(files: Files, stem: str) -> str:

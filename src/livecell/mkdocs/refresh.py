@@ -58,6 +58,13 @@ def shared_files(config: MkDocsConfig, settings: Settings) -> list[Path]:
     return files
 
 
+def twin_files(settings: Settings) -> list[Path]:
+    """What tells whether a page has kept up with its twins: all pages, and the records."""
+    if not settings.twins.is_dir():
+        return [settings.twins]
+    return [settings.twins, *(settings.docs / language for language in settings.languages)]
+
+
 @dataclass
 class FullBuild:
     """The last full build: what it was made from, and what single pages need of it."""
@@ -68,6 +75,7 @@ class FullBuild:
     env: Any
     pages: Snapshot
     shared: Snapshot
+    twins: Snapshot
 
 
 class Refresher:
@@ -105,12 +113,23 @@ class Refresher:
         if not changed <= set(by_path) or self._other_search:
             return False
         last.pages = pages_now
+        late = self._late()
         todo = [
             page
             for path, page in by_path.items()
-            if path in changed or self._plugin.cited.get(page.file.src_uri, set()) & changed_stems
+            if path in changed
+            or page.file.src_uri in late
+            or self._plugin.cited.get(page.file.src_uri, set()) & changed_stems
         ]
         return self._render(todo)
+
+    def _late(self) -> set[str]:
+        """The pages that say otherwise now whether they have kept up with other languages."""
+        plugin, before = self._plugin, self._last.twins
+        self._last.twins = now = snapshot(twin_files(plugin.settings))
+        if now == before:
+            return set()
+        return {uri for uri, late in plugin.late.items() if plugin.late_sections(uri) != late}
 
     def _all_pages(self) -> list[Page]:
         return [file.page for file in self._last.files.documentation_pages() if file.page]

@@ -15,6 +15,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.pages import Page
 
 from livecell.memo import Memo
+from livecell.mkdocs import searchwords
 
 
 def templates(env: jinja2.Environment, folder: Path) -> None:
@@ -54,6 +55,7 @@ def search_entries(config: MkDocsConfig, memo: Memo, words: tuple[str, ...] = ()
         before = len(index.entries)
         original(page)
         new: list[dict[str, Any]] = index.entries[before:]
+        searchwords.add(index, page, new)
         del index.entries[before:]
         return new
 

@@ -40,7 +40,8 @@ def install(
     server.builder = Rebuild(config, full, plugin)
     assert plugin.session is not None
     settings = plugin.session.settings
-    ours = [settings.snippets, settings.docs, *shared_files(config, settings)]
+    shared = shared_files(config, settings)
+    ours = [settings.snippets, settings.docs, settings.twins, *shared]
     for path in {*watched, *map(str, ours)}:
         if Path(path).exists():
             server.watch(path)
