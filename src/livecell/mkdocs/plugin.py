@@ -17,7 +17,7 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import api, atlas, atlaspage, check, fence, render, terms
+from livecell import api, atlas, atlaspage, check, fence, reading, render, terms
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
 from livecell.mkdocs import (
@@ -170,8 +170,12 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         return page
 
     def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-        """Take from a lab's page what it does not need."""
-        return labs.finish(html, page) if labs.stem_of(page) else html
+        """Take from a lab's page what it does not need; say how long a lesson takes."""
+        content = labs.finish(html, page) if labs.stem_of(page) else html
+        site = fence.site
+        if site is not None and takehome.is_lesson(page, site, self.settings):
+            page.meta["minutes"] = reading.minutes(beside.prose(content))
+        return content
 
     def on_page_context(
         self, context: Any, *, page: Page, config: MkDocsConfig, nav: Navigation
