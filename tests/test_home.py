@@ -198,7 +198,9 @@ def test_a_readme_names_only_make_targets_that_exist(language: str) -> None:
 def test_a_readme_names_only_files_that_exist(language: str) -> None:
     text = readme(language)
     layout = text.rpartition("|---|---|")[2]
-    named = set(re.findall(r"`((?:docs|snippets|src|tests|bench|mkdocs|\.ci)[^`<>\s]*)`", layout))
+    named = set(
+        re.findall(r"`((?:docs|snippets|src|tests|bench|tools|mkdocs|\.ci)[^`<>\s]*)`", layout)
+    )
     named |= set(re.findall(r"\]\(((?!http|#)[^)]+)\)", text))
     assert len(named) > 12
     assert [name for name in named if not (ROOT / name).exists()] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,24 @@ def test_search_engines_are_told_of_both_languages(hosted: Path, language: str, 
         "x-default": f"{HOST}{path}",
     }
     assert f'<link rel="canonical" href="{HOST}{language}{path}"' in html
+
+
+@pytest.mark.parametrize("path", ["", "scalar_backward/"])
+@pytest.mark.parametrize(("language", "tag"), [("", "zh"), ("en/", "en")])
+def test_a_link_elsewhere_shows_title_and_picture(
+    hosted: Path, language: str, tag: str, path: str
+) -> None:
+    html = (hosted / language / path / "index.html").read_text(encoding="utf-8")
+    told = dict(re.findall(r'<meta property="og:([\w:]+)" content="([^"]*)"', html))
+    title = re.findall(r"<title>(.*?)</title>", html)[0]
+    assert title.startswith(told["title"])
+    assert told["description"] == re.findall(r'<meta name="description" content="([^"]*)"', html)[0]
+    assert told["url"] == f"{HOST}{language}{path}"
+    assert told["image"] == f"{HOST}{language}assets/social-{tag}.png"
+    picture = (hosted / told["image"].removeprefix(HOST)).read_bytes()
+    assert struct.unpack(">II", picture[16:24]) == (1200, 630)
+    assert (told["image:width"], told["image:height"]) == ("1200", "630")
+    assert len(picture) < 60_000
 
 
 def test_a_site_without_an_address_tells_nothing_relative(site: Path) -> None:

@@ -6,7 +6,7 @@
 // What stands between two of these is paired one to one where there are as many blocks of a kind,
 // and as a whole otherwise.
 {
-  const IGNORED = "aside, form, button, script, style, hr, br, .md-content__button, .md-source-file, .md-feedback"
+  const IGNORED = "aside, nav, form, button, [data-beside-not], script, style, hr, br, .md-content__button, .md-source-file, .md-feedback"
   const ONCE = ".livecell, .highlight, pre, .math, .lc-names"
   const BLOCK = /^(ADDRESS|BLOCKQUOTE|DD|DETAILS|DIV|DL|DT|FIGCAPTION|FIGURE|H[1-6]|LI|OL|P|PRE|SECTION|SUMMARY|TABLE|TBODY|TD|TFOOT|TH|THEAD|TR|UL)$/
   const KEPT = "lc-beside" // the reader's choice, in the browser
@@ -18,6 +18,8 @@
   // --- What a block is. Text that stands in an element beside blocks is a block, too.
 
   const isBlock = node => node.nodeType === Node.ELEMENT_NODE && BLOCK.test(node.tagName)
+  const isEmpty = node => // a place that the theme of the other page fills
+    isBlock(node) && !node.textContent.trim() && !node.matches(ONCE) && !node.querySelector("img, svg")
   const isBlank = node => node.nodeType === Node.COMMENT_NODE ||
     (node.nodeType === Node.TEXT_NODE && !node.data.trim())
 
@@ -30,7 +32,7 @@
       text = []
     }
     for (const node of element.childNodes) {
-      if (node.nodeType === Node.ELEMENT_NODE && node.matches(IGNORED)) end()
+      if (node.nodeType === Node.ELEMENT_NODE && (node.matches(IGNORED) || isEmpty(node))) end()
       else if (isBlock(node)) {
         end()
         // Material puts a frame around every table.

@@ -17,7 +17,18 @@ from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
 from mkdocs.utils import CountHandler
 
-from livecell import api, atlas, atlaspage, check, fence, lag, lighter, render, terms
+from livecell import (
+    api,
+    atlas,
+    atlaspage,
+    check,
+    fence,
+    lag,
+    lighter,
+    reading,
+    render,
+    terms,
+)
 from livecell.errors import LivecellError, relative
 from livecell.memo import Memo
 from livecell.mkdocs import (
@@ -173,12 +184,18 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         return page
 
     def on_page_content(self, html: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-        """Take from a lab's page what it does not need; say where a page lags behind its twin."""
+        """Take from a lab's page what it does not need; say how long a lesson takes, and where a
+        page lags behind its twin.
+        """
+        content = labs.finish(html, page) if labs.stem_of(page) else html
+        site = fence.site
+        if site is not None and takehome.is_lesson(page, site, self.settings):
+            page.meta["minutes"] = reading.minutes(beside.prose(content))
         if labs.stem_of(page):
-            return labs.finish(html, page)
+            return content
         late = self.late[page.file.src_uri] = self.late_sections(page.file.src_uri)
         titles = {item.id: item.title for item in _headings(page.toc)} if late else {}
-        return html + lag.notice(late, titles, _language())
+        return content + lag.notice(late, titles, _language())
 
     def late_sections(self, src_uri: str) -> tuple[str, ...]:
         """The sections of a page that have not kept up, as the files are now."""

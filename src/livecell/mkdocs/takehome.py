@@ -18,7 +18,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
-from livecell import notebook, pages, render
+from livecell import api, atlasfile, notebook, pages, render
 from livecell.errors import LivecellError
 from livecell.fence import Site
 from livecell.mkdocs import labs
@@ -28,6 +28,8 @@ from livecell.settings import Settings
 from livecell.words import word
 
 GITHUB = re.compile(r"https://github\.com/(?P<name>[\w.-]+/[\w.-]+?)(?:\.git)?/?")
+
+LOOKED_UP = (f"{atlasfile.FOLDER}/", api.PAGE, "glossary.md")
 
 OURS = ("gradgraph", "livecell")
 """Packages of this repository, which no registry has."""
@@ -47,6 +49,13 @@ def result_of(page: Page, site: Site, settings: Settings) -> Result | None:
         return None  # under `mkdocs serve`; the page says what is wrong
     own = settings.snippets.relative_to(settings.root).as_posix() + "/"
     return None if any(name.startswith(own) for name in result.reads) else result
+
+
+def is_lesson(page: Page, site: Site, settings: Settings) -> bool:
+    """Whether the page is one to read from beginning to end, not to look something up in."""
+    if page.file.src_uri.startswith(LOOKED_UP):
+        return False
+    return result_of(page, site, settings) is not None
 
 
 def offer(page: Page, config: MkDocsConfig, site: Site, settings: Settings, branch: str) -> Any:
