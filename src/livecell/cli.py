@@ -1,4 +1,4 @@
-"""The command line: run · check · accept · diff · new · explain · links · pack."""
+"""The command line: run · check · accept · diff · new · explain · links · pack · headers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from livecell import atlas, check, explain, pack, scaffold, transcript, twincheck, typography
+from livecell import (
+    atlas,
+    check,
+    explain,
+    headers,
+    pack,
+    scaffold,
+    transcript,
+    twincheck,
+    typography,
+)
 from livecell import links as site_links
 from livecell.errors import LivecellError, nearest, relative
 from livecell.results import Result
@@ -75,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     linking.set_defaults(command=_links)
     linking.add_argument("site", nargs="?", default="site", help="the built site's folder")
     linking.add_argument("--ask", action="store_true", help="ask the hosts of external links, too")
+
+    heading = commands.add_parser("headers", help="the HTTP headers to send the built site with")
+    heading.set_defaults(command=_headers)
+    heading.add_argument("site", nargs="?", default="site", help="the built site's folder")
+    heading.add_argument("--form", choices=headers.FORMS, default="netlify", help="for which host")
 
     packing = commands.add_parser("pack", help="put a built site into one zip file")
     packing.set_defaults(command=_pack)
@@ -179,6 +194,12 @@ def _pack(options: argparse.Namespace, settings: Settings) -> int:
     archive = settings.root / options.archive
     size = pack.pack(_built(options, settings), archive)
     out.print(f"{relative(archive)}: {size / 1e6:.1f} MB")
+    return 0
+
+
+def _headers(options: argparse.Namespace, settings: Settings) -> int:
+    read = headers.read(_built(options, settings))
+    out.print(headers.FORMS[options.form](read), markup=False, end="")
     return 0
 
 

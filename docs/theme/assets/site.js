@@ -45,8 +45,10 @@ for (const button of document.querySelectorAll("label [role=button]")) {
 
 // Outputs and formulas can be scrolled by keyboard; those that fit need no stop on the way of Tab.
 const fits = new ResizeObserver(entries => {
-  for (const { target } of entries) {
-    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0
+  // First all questions, then all changes: in turns, each question would lay the page out anew.
+  const wide = entries.map(({ target }) => target.scrollWidth > target.clientWidth)
+  for (const [n, { target }] of entries.entries()) {
+    if (wide[n]) target.tabIndex = 0
     else target.removeAttribute("tabindex")
   }
 })
