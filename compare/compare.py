@@ -8,13 +8,14 @@ other difference, and anything listed that it can do by now, is an error.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import shutil
 import subprocess
 import sys
 import venv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,7 +39,7 @@ class Generator:
         name: its name, and that of its package and its module.
         builds: arguments of the commands that build the site, one after the other.
         within: the element of a page that is compared: `body` where the theme is the same.
-        missing: what it cannot show yet: a class of elements, and what they are.
+        missing: what it cannot show yet, in words, by a class of elements, or by a folder of pages.
     """
 
     name: str
@@ -67,6 +68,7 @@ GENERATORS = [
         missing={
             "site-home": "the foot of a lesson: notebook, program, versions, commit",
             "lc-lag": "the note that a page has not kept up with its twin",
+            "labs/": "the labs: pages that mkdocs-jupyter makes of notebooks",
         },
     ),
 ]
@@ -128,8 +130,15 @@ def build(generator: Generator, python: Path) -> None:
 
 def call(python: Path, *arguments: str) -> None:
     """Run Python; end the program if it fails."""
+    # The templates that mkdocs-jupyter needs are no package: they lie in the project's environment.
+    where = {"JUPYTER_PATH": str(Path(sys.prefix, "share", "jupyter"))}
     done = subprocess.run(
-        [python, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [python, *arguments],
+        cwd=ROOT,
+        env=os.environ | where,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"python {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
@@ -159,14 +168,17 @@ def differences(
         reference: the one site.
         other: the other one.
         within: the element of a page that is compared.
-        missing: classes of elements that the other one lacks.
+        missing: classes of elements, and folders (ending in `/`), that the other one lacks.
     """
     names = [{p.relative_to(s) for p in s.rglob("*.html")} for s in (reference, other)]
     for name in sorted(names[0] ^ names[1]):
-        yield f"{name}: only in {reference.name if name in names[0] else other.name}"
+        if name in names[1] or not _in(name, missing):
+            yield f"{name}: only in {reference.name if name in names[0] else other.name}"
     left_out: Counter[str] = Counter()
     seen = 0
     for name in sorted(names[0] & names[1]):
+        if _in(name, missing):
+            yield f"{name}: there by now, and still listed as missing"
         one = visible.read(reference / name, within, frozenset(missing))
         two = visible.read(other / name, within)
         left_out += one.left_out
@@ -181,6 +193,11 @@ def differences(
                 yield f"{name}: {_short(two.words[c:d])!r}, not {_short(one.words[a:b])!r}"
     if not seen:
         yield f"{reference.name} has no text at all in <{within}>"
+
+
+def _in(name: Path, folders: Iterable[str]) -> bool:
+    """Whether a page lies in one of the folders, in any language."""
+    return any(f"/{folder}" in f"/{name.as_posix()}" for folder in folders if folder.endswith("/"))
 
 
 def _short(words: list[str]) -> str:

@@ -99,6 +99,18 @@ def test_pages_that_only_one_site_has_are_told(compare: ModuleType, tmp_path: Pa
     assert lines == ["a.html: only in one", "b.html: only in two"]
 
 
+def test_a_folder_that_is_known_to_be_missing(compare: ModuleType, tmp_path: Path) -> None:
+    one, two = sites(tmp_path, PAGE, PAGE)
+    (one / "en" / "labs").mkdir(parents=True)
+    (one / "en" / "labs" / "a.html").write_text(PAGE, encoding="utf-8")
+    gap = {"labs/": "the labs"}
+    assert list(compare.differences(one, two, "article", gap)) == []
+    (two / "en" / "labs").mkdir(parents=True)
+    (two / "en" / "labs" / "a.html").write_text(PAGE, encoding="utf-8")
+    (told,) = compare.differences(one, two, "article", gap)
+    assert told.startswith("en/labs/a.html: there by now")
+
+
 def test_sites_without_text_do_not_pass(compare: ModuleType, tmp_path: Path) -> None:
     assert len(found(compare, tmp_path, "<p>x</p>", "<p>y</p>")) == 1
 
