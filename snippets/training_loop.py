@@ -21,10 +21,10 @@ loss = (w * x + b - y).square().mean()
 show("loss = ...")
 loss.backward()
 show("backward()")
-optimizer.step()
-show("step()")
 
 # %% after_step
+optimizer.step()
+show("step()")
 print("w.grad =", w.grad)
 print("w =", w)
 
