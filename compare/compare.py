@@ -67,6 +67,7 @@ GENERATORS = [
         within="article",  # the frame is Zensical's own theme
         missing={
             "site-home": "the foot of a lesson: notebook, program, versions, commit",
+            "site-paths": "the learning paths: the time of a lesson comes from the plugin",
             "lc-lag": "the note that a page has not kept up with its twin",
             "labs/": "the labs: pages that mkdocs-jupyter makes of notebooks",
         },
