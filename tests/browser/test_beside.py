@@ -23,7 +23,8 @@ PAIRED = """() => {
 MISSING = """async () => {
     const html = await (await fetch(document.querySelector("[data-beside]").dataset.beside)).text()
     const parse = new DOMParser().parseFromString(html, "text/html")
-    const shared = ".livecell, .highlight, .math, .lc-card, .headerlink, .lc-names, .lc-lag, aside, nav, form"
+    const shared = ".livecell, .highlight, .math, .lc-card, .headerlink, .lc-names" +
+        ", .lc-lag, aside, nav, form"
     const words = element => {
         const copy = element.cloneNode(true)
         for (const extra of copy.querySelectorAll(shared)) extra.remove()
