@@ -1,0 +1,174 @@
+"""Every page of both languages, sent as docs/*/publish.md says: accessible, narrow, still, safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests.support.serving import host
+
+from livecell import headers
+
+LANGUAGES = pytest.mark.parametrize("language", ["", "en/"], ids=["zh", "en"])
+WATCH = """
+    window.seen = { blocked: [], moved: 0 }
+    addEventListener("securitypolicyviolation", event =>
+        seen.blocked.push(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`))
+    new PerformanceObserver(list => {
+        for (const shift of list.getEntries()) if (!shift.hadRecentInput) seen.moved += shift.value
+    }).observe({ type: "layout-shift", buffered: true })
+"""
+# Code has the same colours in every block and the menu is the same on every page, and axe takes
+# long over both: a few blocks of each page, and whole pages further below.
+FEWER = """() => {
+    const code = [...document.querySelectorAll(".highlight, .lc-output")].slice(4)
+    const menu = document.querySelectorAll(".md-sidebar--primary")
+    for (const one of [...code, ...menu]) one.dataset.more = ""
+}"""
+OTHERS = {"exclude": [["[data-more]"]]}
+COLOURS = ["color-contrast", "link-in-text-block"]
+
+
+@pytest.fixture(scope="module")
+def home(site: Path) -> Iterator[str]:
+    with host(site, headers.read(site)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(
+        viewport={"width": 1360, "height": 900},
+        color_scheme="light",
+        reduced_motion="reduce",  # colours that are still fading would be measured half-way
+    )
+    context.add_init_script(WATCH)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(context: BrowserContext, home: str) -> Iterator[Page]:
+    """A tab that fails the test if a page logs an error or asks another host."""
+    page, trouble = context.new_page(), []
+    page.on("console", lambda m: trouble.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on(
+        "request",
+        lambda r: None if r.url.startswith((home, "data:", "blob:")) else trouble.append(r.url),
+    )
+    yield page
+    page.close()
+    assert trouble == []
+
+
+def addresses(site: Path, language: str) -> list[str]:
+    folder = site / language
+    found = [path.relative_to(folder).parent.as_posix() for path in folder.rglob("index.html")]
+    return sorted(
+        "" if name == "." else f"{name}/"
+        for name in found
+        if language or name.partition("/")[0] != "en"
+    )
+
+
+def violations(
+    tab: Page, context: dict[str, Any] | None = None, rules: list[str] | None = None
+) -> list[str]:
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = Axe().run(tab, context=context, options=options).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
+
+
+def seen(tab: Page) -> dict[str, Any]:
+    result: dict[str, Any] = tab.evaluate("seen")
+    return result
+
+
+@LANGUAGES
+def test_every_page(language: str, site: Path, tab: Page, home: str) -> None:
+    wrong: list[str] = []
+    pages = addresses(site, language)
+    assert len(pages) > 35
+    for name in pages:
+        tab.set_viewport_size({"width": 1360, "height": 900})
+        tab.goto(f"{home}/{language}{name}")
+        tab.evaluate(FEWER)
+        told = [f"light: {one}" for one in violations(tab, OTHERS)]
+        tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+        tab.evaluate("document.body.dataset.mdColorScheme = 'slate'")
+        tab.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
+        told += [f"dark: {one}" for one in violations(tab, OTHERS, COLOURS)]
+        tab.set_viewport_size({"width": 320, "height": 640})  # 1280 px at 400 %
+        width = tab.evaluate("document.documentElement.scrollWidth")
+        told += [f"{width} px wide at 400 %"] if width > 320 else []
+        found = seen(tab)
+        told += found["blocked"]
+        told += [f"moved by {found['moved']:.3f}"] if found["moved"] > 0.01 else []
+        wrong += [f"/{language}{name}: {one}" for one in told]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", ["scalar_backward/", "errors/leaf/"])
+@LANGUAGES
+def test_a_page_is_accessible_on_a_phone_in_the_dark(
+    name: str, language: str, tab: Page, home: str
+) -> None:
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.emulate_media(color_scheme="dark")
+    tab.goto(f"{home}/{language}{name}")
+    assert violations(tab) == []
+
+
+@LANGUAGES
+def test_what_a_reader_does_is_allowed(language: str, tab: Page, home: str) -> None:
+    tab.goto(f"{home}/{language}scalar_backward/")
+    tab.locator("details summary").first.click()
+    tab.locator(".gg-step").first.click()
+    tab.locator("label[for^=__palette]:visible").first.click()
+    tab.locator("input.md-search__input").focus()
+    tab.keyboard.insert_text("retain_graph")
+    tab.keyboard.press("End")
+    expect(tab.locator(".md-search-result__item").first).to_be_visible()
+    assert seen(tab)["blocked"] == []
+    tab.goto(f"{home}/{language}errors/")
+    tab.locator(".lc-paste textarea").fill("can't optimize a non-leaf Tensor")
+    expect(tab.locator(".lc-found a").first).to_be_visible()
+    assert seen(tab)["blocked"] == []
+
+
+def test_a_page_that_does_not_exist_speaks_both_languages(tab: Page, home: str) -> None:
+    answer = tab.request.get(f"{home}/en/no/such/page")
+    assert answer.status == 404
+    text = answer.text()
+    assert "没有这一页" in text
+    assert "There is no such page" in text
+
+
+def test_the_checkers_can_fail(context: BrowserContext, home: str) -> None:
+    page = context.new_page()  # not `tab`: this one logs errors
+    page.goto(f"{home}/en/")
+    page.evaluate(
+        """() => {
+            document.body.append(document.createElement("img"))
+            const script = document.createElement("script")
+            script.textContent = "window.smuggled = true"
+            document.head.append(script)
+            const box = document.createElement("div")
+            box.style = "width: 500px; height: 300px"
+            document.querySelector("article").prepend(box)
+        }"""
+    )
+    page.wait_for_timeout(200)
+    assert any(one.startswith("image-alt") for one in violations(page))
+    assert page.evaluate("window.smuggled") is None
+    found = seen(page)
+    assert any(one.startswith("script-src-elem") for one in found["blocked"])
+    assert found["moved"] > 0.01
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") > 320
+    page.close()
