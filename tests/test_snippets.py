@@ -62,7 +62,7 @@ def test_a_plain_run_prints_what_the_page_shows(
 ) -> None:
     result = runner.result(stem)
     path = settings.snippet(stem)
-    variables = {**os.environ, **environment(settings.threads), "MPLBACKEND": "agg"}
+    variables = {**os.environ, **environment(settings.threads, settings.store), "MPLBACKEND": "agg"}
     del variables["PYTHONHASHSEED"]  # a plain run has another one every time
     done = subprocess.run(
         [sys.executable, str(path)],

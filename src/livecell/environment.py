@@ -10,6 +10,7 @@ ENVIRONMENT = {
     "PYTHONUTF8": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
     "MATPLOTLIBRC": str(Path(__file__).with_name("matplotlibrc")),
+    "MPL_IGNORE_SYSTEM_FONTS": "1",  # Matplotlib's own fonts, the same on every machine
     "COLUMNS": "80",
     "NO_COLOR": "1",
     "TERM": "dumb",
@@ -31,8 +32,14 @@ PASSED_ON = (
 )
 
 
-def environment(threads: int) -> dict[str, str]:
-    """The environment of every snippet; the builder's own secrets are not in it."""
+def environment(threads: int, store: Path) -> dict[str, str]:
+    """The environment of every snippet; the builder's own secrets are not in it.
+
+    Args:
+        threads: how many threads numeric libraries may use.
+        store: the project's store, where Matplotlib lists its fonts. The list in the builder's home
+            is shared with other installations, and one of them may have spoilt it.
+    """
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     numeric = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
-    return kept | ENVIRONMENT | numeric
+    return kept | ENVIRONMENT | numeric | {"MPLCONFIGDIR": str(store / "matplotlib")}

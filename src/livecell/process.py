@@ -52,7 +52,7 @@ class Zygotes:
             stdout=self._log,
             stderr=self._log,
             cwd=settings.root,
-            env=environment(settings.threads),
+            env=environment(settings.threads, settings.store),
             start_new_session=True,
         )
 
@@ -171,7 +171,7 @@ class Spawned(Process):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=environment(settings.threads),
+            env=environment(settings.threads, settings.store),
             start_new_session=True,
         )
         self.pid = self._process.pid

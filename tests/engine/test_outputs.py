@@ -296,7 +296,7 @@ def test_a_snippet_sees_the_world_of_a_plain_run(project: Project, outcomes: Out
     assert isinstance(result, Result)
     plain = subprocess.run(
         [sys.executable, project.settings.snippet("main")],
-        env=environment(1),
+        env=environment(1, project.settings.store),
         capture_output=True,
         text=True,
         check=True,
