@@ -102,7 +102,7 @@ def test_part_of_a_word_and_words_without_an_answer(tab: Page, address: str) -> 
 def test_what_is_required_or_quoted_stays_so(tab: Page, address: str) -> None:
     tab.goto(f"{address}/en/")
     tab.locator("input.md-search__input").focus()
-    every, some = ask(tab, "hook gradient"), ask(tab, "+hook +gradient")
+    every, some = ask(tab, "vmap ensembles"), ask(tab, "+vmap +ensembles")
     assert 0 < len(some) < len(every)
     assert ask(tab, '"saved tensors"')
 

@@ -6,7 +6,7 @@
 // What stands between two of these is paired one to one where there are as many blocks of a kind,
 // and as a whole otherwise.
 {
-  const IGNORED = "aside, nav, form, button, [data-beside-not], script, style, hr, br, .md-content__button, .md-source-file, .md-feedback"
+  const IGNORED = "aside, nav, form, button, [data-beside-not], .lc-lag, script, style, hr, br, .md-content__button, .md-source-file, .md-feedback"
   const ONCE = ".livecell, .highlight, pre, .math, .lc-names"
   const BLOCK = /^(ADDRESS|BLOCKQUOTE|DD|DETAILS|DIV|DL|DT|FIGCAPTION|FIGURE|H[1-6]|LI|OL|P|PRE|SECTION|SUMMARY|TABLE|TBODY|TD|TFOOT|TH|THEAD|TR|UL)$/
   const KEPT = "lc-beside" // the reader's choice, in the browser
