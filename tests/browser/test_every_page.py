@@ -30,6 +30,8 @@ FEWER = """() => {
     for (const one of [...code, ...menu]) one.dataset.more = ""
 }"""
 OTHERS = {"exclude": [["[data-more]"]]}
+STILL = 0.01
+"""What a page may shift by itself; 0.1 is called good."""
 COLOURS = ["color-contrast", "link-in-text-block"]
 
 
@@ -89,8 +91,16 @@ def seen(tab: Page) -> dict[str, Any]:
     return result
 
 
-@LANGUAGES
-def test_every_page(language: str, site: Path, tab: Page, home: str) -> None:
+def scroll_down(tab: Page) -> float:
+    """How far the page has shifted by itself, from loading to the end of the page."""
+    tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+    tab.wait_for_timeout(50)
+    moved: float = seen(tab)["moved"]
+    return moved
+
+
+def wrong_on_pages(language: str, site: Path, tab: Page, home: str) -> list[str]:
+    """What is wrong with the pages of one language, all of them."""
     wrong: list[str] = []
     pages = addresses(site, language)
     assert len(pages) > 35
@@ -99,18 +109,25 @@ def test_every_page(language: str, site: Path, tab: Page, home: str) -> None:
         tab.goto(f"{home}/{language}{name}")
         tab.evaluate(FEWER)
         told = [f"light: {one}" for one in violations(tab, OTHERS)]
-        tab.evaluate("scrollTo(0, document.body.scrollHeight)")
+        moved = scroll_down(tab)
+        if moved > STILL:  # a picture without a size does it every time, a busy machine does not
+            tab.reload()
+            moved = min(moved, scroll_down(tab))
+        told += [f"moved by {moved:.3f}"] if moved > STILL else []
         tab.evaluate("document.body.dataset.mdColorScheme = 'slate'")
         tab.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
         told += [f"dark: {one}" for one in violations(tab, OTHERS, COLOURS)]
         tab.set_viewport_size({"width": 320, "height": 640})  # 1280 px at 400 %
         width = tab.evaluate("document.documentElement.scrollWidth")
         told += [f"{width} px wide at 400 %"] if width > 320 else []
-        found = seen(tab)
-        told += found["blocked"]
-        told += [f"moved by {found['moved']:.3f}"] if found["moved"] > 0.01 else []
+        told += seen(tab)["blocked"]
         wrong += [f"/{language}{name}: {one}" for one in told]
-    assert wrong == []
+    return wrong
+
+
+def test_every_chinese_page(site: Path, tab: Page, home: str) -> None:
+    """The English ones have a file of their own, so that two workers share the work."""
+    assert wrong_on_pages("", site, tab, home) == []
 
 
 @pytest.mark.parametrize("name", ["scalar_backward/", "errors/leaf/"])
@@ -168,7 +185,7 @@ def test_the_checkers_can_fail(context: BrowserContext, home: str) -> None:
     assert page.evaluate("window.smuggled") is None
     found = seen(page)
     assert any(one.startswith("script-src-elem") for one in found["blocked"])
-    assert found["moved"] > 0.01
+    assert found["moved"] > STILL
     page.set_viewport_size({"width": 320, "height": 640})
     assert page.evaluate("document.documentElement.scrollWidth") > 320
     page.close()
