@@ -6,18 +6,21 @@ heading and what the list says of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from livecell import atlasfile, cells, messages, pages
+from livecell import atlasfile, messages, pages
 from livecell.atlasfile import FOLDER, Entry
 from livecell.cells import Cell
 from livecell.errors import LivecellError, nearest, relative
 from livecell.pages import Block
-from livecell.results import CellResult, Result
+from livecell.results import CellResult
 from livecell.settings import Settings
+
+Marker = tuple[str, int]
+"""An entry that a page shows, and the number of its line."""
 
 
 def load(settings: Settings) -> Atlas | None:
@@ -82,24 +85,26 @@ class Atlas:
 def check(
     settings: Settings,
     read: Mapping[Path, list[Block]],
-    result: Callable[[str], Result] | None = None,
+    code_of: Mapping[str, Sequence[Cell | CellResult]],
 ) -> list[LivecellError]:
     """What is wrong with the atlas: its lists, its pages and, given the runs, its messages.
 
     Args:
         settings: the settings of the site.
         read: the blocks of every page.
-        result: gives the result of a snippet; None if nothing has run.
+        code_of: the cells of every snippet that is whole, as they ran if they have.
     """
     atlas = load(settings)
     if atlas is None:
         return []
     errors = [*atlas.errors, *_twice(atlas)]
+    shown = {page: _markers(page) for page in read}
+    stems = settings.stems()
     for entry in atlas.listed:
-        found = [*_places(atlas, entry, read), *_cell(entry, settings, result)]
+        found = [*_places(atlas, entry, read, shown), *_cell(entry, stems, code_of)]
         errors += [replace(e, file=atlas.file(entry), line=entry.line) for e in found]
-    for page in read:
-        errors += _strangers(atlas, page)
+    for page, markers in shown.items():
+        errors += _strangers(atlas, page, markers)
     return errors
 
 
@@ -117,16 +122,19 @@ def _twice(atlas: Atlas) -> Iterator[LivecellError]:
 
 
 def _places(
-    atlas: Atlas, entry: Entry, read: Mapping[Path, list[Block]]
+    atlas: Atlas,
+    entry: Entry,
+    read: Mapping[Path, list[Block]],
+    shown: Mapping[Path, list[Marker]],
 ) -> Iterator[LivecellError]:
     """Whether the entry stands on its page, and its lesson exists, in every language."""
     for folder in atlas.folders.values():
         page = folder / FOLDER / f"{entry.family}.md"
-        shown = [name for name, _ in _markers(page)] if page in read else []
-        if shown.count(entry.id) != 1:
+        times = [name for name, _ in shown.get(page, ())].count(entry.id)
+        if times != 1:
             yield LivecellError(
                 f"the entry {entry.id!r} must stand once on {relative(page)}",
-                found=f"{shown.count(entry.id)} times",
+                found=f"{times} times",
                 todo=f"write the line [ENTRY {entry.id}] there",
             )
         if entry.lesson:
@@ -147,19 +155,16 @@ def _places(
 
 
 def _cell(
-    entry: Entry, settings: Settings, result: Callable[[str], Result] | None
+    entry: Entry, stems: list[str], code_of: Mapping[str, Sequence[Cell | CellResult]]
 ) -> Iterator[LivecellError]:
     """Whether the cell raises what the entry says."""
     if not entry.cell:
         return
     stem, _ = pages.split_reference(entry.reference)
-    known: Sequence[Cell | CellResult]
-    try:
-        file = settings.snippet(stem)
-        known = result(stem).cells if result else cells.read(file, settings.languages)
-    except LivecellError as error:
-        if stem not in settings.stems():
-            yield error
+    if stem not in stems:
+        yield pages.no_snippet(entry.reference, stems)
+    known = code_of.get(stem)
+    if known is None:
         return  # what is wrong with a snippet is told where the snippets are checked
     cell = next((cell for cell in known if cell.name == entry.cell), None)
     if cell is None:
@@ -198,8 +203,8 @@ def said(entry: Entry, cell: CellResult) -> bool:
     )
 
 
-def _markers(page: Path) -> list[tuple[str, int]]:
-    """The entries that a page shows, with line numbers."""
+def _markers(page: Path) -> list[Marker]:
+    """The entries that a page shows."""
     text = pages.text_of(page)
     return [
         (match["id"], number)
@@ -208,8 +213,8 @@ def _markers(page: Path) -> list[tuple[str, int]]:
     ]
 
 
-def _strangers(atlas: Atlas, page: Path) -> Iterator[LivecellError]:
-    for name, line in _markers(page):
+def _strangers(atlas: Atlas, page: Path, markers: list[Marker]) -> Iterator[LivecellError]:
+    for name, line in markers:
         entry = atlas.get(name)
         if entry is None:
             yield replace(no_entry(name, atlas), file=page, line=line)

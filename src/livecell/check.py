@@ -8,9 +8,10 @@ from itertools import zip_longest
 from pathlib import Path
 
 from livecell import api, atlas, cells, labfile, pages, questions, termcheck
+from livecell.cells import Cell
 from livecell.errors import LivecellError, relative
 from livecell.pages import Block
-from livecell.results import Result
+from livecell.results import CellResult, Result
 from livecell.settings import Settings
 
 PAIRED = ("cell", "heading", "box", "choices", "image")
@@ -25,28 +26,25 @@ Labs = dict[str, str]
 
 def site(settings: Settings, result: Callable[[str], Result]) -> list[LivecellError]:
     """The errors of all pages and snippets, given the results of all snippets."""
-
-    return _check(settings, lambda stem: result(stem).cells, result)
+    return _check(settings, lambda stem: result(stem).cells)
 
 
 def static(settings: Settings) -> list[LivecellError]:
     """The errors of all pages and snippets that show without running anything."""
-
     return _check(settings, lambda stem: cells.read(settings.snippet(stem), settings.languages))
 
 
 def _check(
-    settings: Settings,
-    cells_of: Callable[[str], Sequence[labfile.Code]],
-    result: Callable[[str], Result] | None = None,
+    settings: Settings, cells_of: Callable[[str], Sequence[Cell | CellResult]]
 ) -> list[LivecellError]:
     errors: list[LivecellError] = []
+    code_of: dict[str, Sequence[Cell | CellResult]] = {}
     known: dict[str, Lines] = {}
     failed: set[str] = set()
     labs: dict[str, Labs] = {}
     for stem in settings.stems():
         try:
-            code = cells_of(stem)
+            code = code_of[stem] = cells_of(stem)
             known[stem] = {cell.name: cell.line for cell in code}
             if labfile.is_lab(stem):
                 file = settings.snippet(stem)
@@ -68,7 +66,7 @@ def _check(
         shown += [block for text in texts.values() for block in _parsed(text)]
     errors += _unused(settings, {k: v for k, v in known.items() if k not in failed}, shown)
     errors += termcheck.check(settings, read)
-    errors += atlas.check(settings, read, result)
+    errors += atlas.check(settings, read, code_of)
     errors += api.check(settings)
     return errors + _twins(folders(settings), read)
 
