@@ -42,8 +42,7 @@ def load(settings: Settings) -> Atlas | None:
         errors += [replace(error, file=file) for error in wrong]
     if not files:
         return None
-    folders = {tag: settings.docs / tag for tag in settings.languages} or {"en": settings.docs}
-    return Atlas(settings.atlas, tuple(listed), folders, tuple(errors))
+    return Atlas(settings.atlas, tuple(listed), settings.folders, tuple(errors))
 
 
 def no_entry(name: str, atlas: Atlas) -> LivecellError:

@@ -98,9 +98,7 @@ def _parsed(text: str) -> list[Block]:
 
 def folders(settings: Settings) -> list[Path]:
     """One folder of pages per language; the default language's first."""
-    if not settings.languages:
-        return [settings.docs]
-    return [settings.docs / language for language in settings.languages]
+    return list(settings.folders.values())
 
 
 def _unknown(

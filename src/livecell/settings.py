@@ -126,6 +126,11 @@ class Settings:
         return cls(root=root, **values)
 
     @property
+    def folders(self) -> dict[str, Path]:
+        """The folder of pages of each language, the default one first; a site may have just one."""
+        return {tag: self.docs / tag for tag in self.languages} or {"en": self.docs}
+
+    @property
     def workers(self) -> int:
         """How many snippets run at a time."""
         return self.jobs or os.cpu_count() or 1

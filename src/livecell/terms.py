@@ -38,9 +38,8 @@ def load(settings: Settings) -> Terms | None:
         errors = (LivecellError("the list of terms cannot be read", found=str(error)),)
     else:
         listed, errors = termfile.parse(text, settings.languages or ("en",))
-    folders = {tag: settings.docs / tag for tag in settings.languages} or {"en": settings.docs}
     placed = tuple(replace(error, file=settings.terms) for error in errors)
-    return Terms(settings.terms, listed, folders, placed)
+    return Terms(settings.terms, listed, settings.folders, placed)
 
 
 def no_topic(topic: str, terms: Terms) -> LivecellError:
