@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from playwright.sync_api import Page, expect
+from tests.support.searching import ask
 
 from livecell import Runner, Settings, atlas
 
@@ -91,8 +92,7 @@ def test_the_search_finds_the_entry_of_a_message_first(
     known = atlas.load(settings)
     assert known is not None
     tab.goto(f"{address}/{language}")
-    box = tab.locator("input.md-search__input")
-    box.click()
+    tab.locator("input.md-search__input").click()
     lost = []
     for entry in known.listed:
         if not entry.cell:
@@ -100,16 +100,12 @@ def test_the_search_finds_the_entry_of_a_message_first(
         cell = runner.result(f"errors/{entry.family}").cell(entry.cell)
         assert cell is not None
         message = cell.error["evalue"] if cell.error else entry.message
-        box.fill(" ".join(message.split()))
-        links = tab.evaluate(
-            """() => new Promise(done => setTimeout(() => done(
-                [...document.querySelectorAll(".md-search-result a")].slice(0, 3).map(a => a.href)
-            ), 20))"""
-        )
+        links = ask(tab, " ".join(message.split()))
         place = f"/{language}errors/{entry.family}/#{entry.id}"
         same = [one.id for one in known.listed if one.message == entry.message]
-        if not any(f"#{name}" in links[0] for name in same) and not links[0].endswith(place):
-            lost.append((entry.id, links))
+        first = next(iter(links), "nothing")
+        if not any(f"#{name}" in first for name in same) and not first.endswith(place):
+            lost.append((entry.id, links[:3]))
     assert lost == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 from playwright.sync_api import Page, expect
+from tests.support.searching import ask
 
 FOLDER = Path(__file__).parent
 ASKED: dict[str, Any] = yaml.safe_load((FOLDER / "search.yml").read_text(encoding="utf-8"))
 LANGUAGES = {"zh": "", "en": "en/"}
 HEIGHT = {"first": 1, "three": 3}
-FOUND = ".lc-search-answer a, .md-search-result__item > a"
 
 Question = tuple[str, str, int]
 """What is typed, the page that must be found, and how high."""
@@ -27,23 +28,9 @@ def questions(language: str) -> Iterator[Question]:
                 yield str(text), page, height
 
 
-ASK = """async ([text, found]) => {
-    const [box] = document.getElementsByClassName("md-search__input")
-    const [list] = document.getElementsByClassName("md-search-result__list")
-    const old = document.createElement("s")
-    list.replaceChildren(old)
-    box.value = text
-    for (const kind of ["input", "keyup"]) box.dispatchEvent(new Event(kind, { bubbles: true }))
-    const next = () => new Promise(resolve => setTimeout(resolve, 5))
-    while (old.isConnected) await next() // until the answer has come, be it empty
-    await next()
-    return [...document.querySelectorAll(found)].map(link => link.href.split(/[?#]/)[0])
-}"""
-
-
-def ask(tab: Page, text: str) -> list[str]:
-    """Put a question into the search box; the pages it lists, best first, sections aside."""
-    return list(dict.fromkeys(tab.evaluate(ASK, [text, FOUND])))
+def ask_pages(tab: Page, text: str) -> list[str]:
+    """The pages that a question lists, best first, sections aside."""
+    return list(dict.fromkeys(re.split("[?#]", link)[0] for link in ask(tab, text)))
 
 
 def mistakes(tab: Page, home: str, asked: list[Question]) -> list[str]:
@@ -51,7 +38,7 @@ def mistakes(tab: Page, home: str, asked: list[Question]) -> list[str]:
     tab.locator("input.md-search__input").focus()
     found = []
     for text, page, height in asked:
-        pages = [link.removeprefix(home).strip("/") for link in ask(tab, text)]
+        pages = [link.removeprefix(home).strip("/") for link in ask_pages(tab, text)]
         if page not in pages[:height]:
             found.append(f"{text}: {page} is not among {pages[:height]}")
     return found

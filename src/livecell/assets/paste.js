@@ -137,7 +137,8 @@
     results.before(first)
     const show = async () => {
       const { entries, index } = await load()
-      const known = isMessage(query.value) ? answers(index.rank(query.value)) : []
+      const asked = query.value
+      const known = isMessage(asked) ? answers(index.rank(asked)) : []
       first.replaceChildren(...known.map(({ key }) => {
         const entry = entries.get(key)
         const link = element("a", "", { href: address(entry), className: "md-search-result__link" })
@@ -146,6 +147,7 @@
         link.append(article)
         return link
       }))
+      first.dataset.asked = asked
     }
     query.addEventListener("focus", load, { once: true })
     for (const kind of ["input", "keyup", "focus"]) query.addEventListener(kind, show)
