@@ -10,7 +10,7 @@ serve: $(READY)  ## the bilingual site with live reload at http://127.0.0.1:8000
 	$(BIN)/mkdocs serve
 
 test: $(READY)  ## every test
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
 build: $(READY)  ## the finished static site in site/
 	$(BIN)/mkdocs build --strict

@@ -25,6 +25,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("project")
 
 
+LONG = ("test_every_page", "test_every_page_en", "test_snippets", "test_notebooks", "test_beside")
+"""The files that take longest, begun first: a file has one worker, and no other waits for it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="approve the snippets' present outputs")
 

@@ -41,7 +41,7 @@ def test_only_files_with_a_hash_in_their_name_are_kept(small: Path) -> None:
     read = headers.read(small)
     assert read.kept == ("/en/assets/main.0123abcd.min.css",)
     assert "immutable" in read.of("/en/assets/main.0123abcd.min.css")["Cache-Control"]
-    assert "Cache-Control" not in read.of("/en/assets/main.css")
+    assert read.of("/en/assets/main.css")["Cache-Control"] == "no-cache"
 
 
 def test_a_script_in_an_attribute_is_an_error(small: Path) -> None:
@@ -65,6 +65,8 @@ def test_both_forms_say_the_same(
     said = capsys.readouterr().out
     for name, value in read.every.items():
         assert said.count(f'add_header {name} "{value}" always;') == 2
+    kept, asked = (said.index(f'Cache-Control "{value}"') for value in (headers._YEAR, "no-cache"))
+    assert asked < said.index("location ") < kept
 
 
 def test_the_site_has_few_scripts_in_its_pages(site: Path) -> None:

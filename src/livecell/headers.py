@@ -18,6 +18,7 @@ from livecell.errors import LivecellError
 _HASHED = re.compile(r".+\.[0-9a-f]{8}\.min\.(?:js|css)")
 _SCRIPTS = {"", "text/javascript", "application/javascript", "module"}
 _YEAR = "public, max-age=31536000, immutable"
+_ASK = "no-cache"  # kept, but never used without asking; without a word browsers guess for how long
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Headers:
 
     def of(self, address: str) -> dict[str, str]:
         """The headers of the answer to a request for this address."""
-        return self.every | ({"Cache-Control": _YEAR} if address in self.kept else {})
+        return self.every | {"Cache-Control": _YEAR if address in self.kept else _ASK}
 
 
 def read(site: Path) -> Headers:
@@ -123,7 +124,11 @@ class _Page(HTMLParser):
 
 
 def netlify(headers: Headers) -> str:
-    """As the file `_headers`, which Netlify and Cloudflare Pages read."""
+    """As the file `_headers`, which Netlify and Cloudflare Pages read.
+
+    Both tell browsers to ask again unless it says otherwise; said here, it would be joined with the
+    year of a kept file.
+    """
     lines = ["/*", *(f"  {name}: {value}" for name, value in headers.every.items())]
     for address in headers.kept:
         lines += [address, f"  Cache-Control: {_YEAR}"]
@@ -133,6 +138,7 @@ def netlify(headers: Headers) -> str:
 def nginx(headers: Headers) -> str:
     """As lines to include in the `server` block of an nginx configuration."""
     lines = [f'add_header {name} "{value}" always;' for name, value in headers.every.items()]
+    lines.append(f'add_header Cache-Control "{_ASK}" always;')
     lines.append(r"location ~ \.[0-9a-f]+\.min\.(js|css)$ {")
     # A location with headers of its own inherits none.
     lines += [f'    add_header {name} "{value}" always;' for name, value in headers.every.items()]

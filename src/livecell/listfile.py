@@ -109,7 +109,7 @@ class Reader:
             if name in values:
                 self.wrong(key, f"{name!r} is given twice in one {self.kind}")
             elif name in self._texts and isinstance(value, yaml.ScalarNode):
-                values[name] = _FOLD.sub("", " ".join(value.value.split()))
+                values[name] = unfolded(value)
             elif name in self._lists and isinstance(value, yaml.SequenceNode):
                 values[name] = tuple(str(item.value) for item in value.value)
             elif name in self._texts or name in self._lists:
@@ -119,6 +119,23 @@ class Reader:
                 todo = nearest(str(name), self._texts + self._lists)
                 self.wrong(key, f"{self._name} has no field {name!r}", todo=todo)
         return values
+
+
+def unfolded(node: Any) -> str:
+    """The text of a node in one line."""
+    return _FOLD.sub("", " ".join(node.value.split()))
+
+
+def texts(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every text in a node, as a node, with the key that it, or its list, stands under."""
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            yield from texts(value, name.value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from texts(value, key)
+    elif node is not None:
+        yield key, node
 
 
 def line_of(node: Any) -> int | None:

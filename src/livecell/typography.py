@@ -7,11 +7,13 @@ Markdown. Code and formulas count as Western words where they touch Han characte
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from livecell import pages
+from livecell import cells, labfile, listfile, pages
 from livecell.errors import LivecellError
 from livecell.settings import Settings
 from livecell.superfences import fences
@@ -88,6 +90,8 @@ CALL = re.compile(rf"(?<=[A-Za-z0-9_])\([^()\s{HAN}]*\)")
 """The parentheses of `backward()` where it stands in a text as it is."""
 RUN_IN = re.compile(rf"(?<=[{CLOSING}])\*\* ")
 """The end of a heading that the text goes on behind: it is set off by a space."""
+WORDS_ONLY = {"avoid", "also", "except"}
+"""Lists of words as they are met with elsewhere, right or wrong."""
 WORDS = [
     pages.CODE_SPAN,
     re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL),
@@ -179,23 +183,45 @@ def comments(snippet: str) -> Iterator[tuple[int, str]]:
 
 
 def check(settings: Settings) -> list[LivecellError]:
-    """What is wrong with the Chinese pages, and with the Chinese comments of the snippets."""
+    """What is wrong with the Chinese of pages, labs, comments in snippets, and lists in YAML.
+
+    A file that cannot be read is left to `livecell.check`, which says why.
+    """
     chinese = [tag for tag in settings.languages if tag.partition("-")[0] == "zh"]
     told: list[LivecellError] = []
     for tag in chinese:
         for page in sorted((settings.docs / tag).rglob("*.md")):
-            told += _told(page, texts)
-    for stem in settings.stems() if chinese else ():
-        told += _told(settings.snippet(stem), comments)
+            with suppress(LivecellError):
+                told += _told(page, source := pages.text_of(page), texts(source))
+        for stem in settings.stems():
+            file = settings.snippet(stem)
+            with suppress(LivecellError):
+                told += _told(file, source := pages.text_of(file), comments(source))
+                if labfile.is_lab(stem):
+                    code = cells.read(file, settings.languages)
+                    prose = labfile.pages(source, file, stem, code, settings.languages)[tag]
+                    told += _told(file, prose, texts(prose))
+    for file in sorted(settings.docs.rglob("*.yml")) if chinese else ():
+        with suppress(LivecellError):
+            told += _listed(file, listfile.compose(pages.text_of(file)), chinese)
     return told
 
 
-def _told(file: Path, read: Callable[[str], Iterator[tuple[int, str]]]) -> Iterator[LivecellError]:
-    try:
-        source = pages.text_of(file)
-    except LivecellError:
-        return  # `livecell.check` tells that it is not UTF-8
-    for start, text in read(source):
+def _told(file: Path, source: str, pieces: Iterable[tuple[int, str]]) -> Iterator[LivecellError]:
+    """The faults in pieces of a text that has the lines of the file."""
+    for start, text in pieces:
         for fault in faults(text):
             line = source.count("\n", 0, start + fault.start) + 1
             yield LivecellError(fault.problem, file, line, found=fault.found, expected=fault.right)
+
+
+def _listed(file: Path, root: Any, chinese: list[str]) -> Iterator[LivecellError]:
+    """The faults in the texts of a list: in `zh`, `zh_def` and so on."""
+    for key, node in listfile.texts(root):
+        tag, _, what = key.partition("_")
+        if tag in chinese and what not in WORDS_ONLY:
+            for fault in faults(listfile.unfolded(node)):
+                line = listfile.line_of(node)
+                yield LivecellError(
+                    fault.problem, file, line, found=fault.found, expected=fault.right
+                )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
+from tests.support.accessibility import violations
 
 LANGUAGES = ("", "en/")
 
@@ -157,8 +157,7 @@ def test_it_is_accessible(scheme: str, tab: Page, address: str) -> None:
         for width in (1360, 390):
             tab.set_viewport_size({"width": width, "height": 844})
             turn_on(tab, f"{address}/{path}")
-            violations = Axe().run(tab).response["violations"]
-            assert [v["id"] for v in violations] == [], violations
+            assert violations(tab) == []
 
 
 def test_links_of_the_twin_lead_where_they_led_there(tab: Page, address: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from tests.support.accessibility import violations
 from tests.support.serving import host
 
 from livecell import headers
@@ -76,14 +76,6 @@ def addresses(site: Path, language: str) -> list[str]:
         for name in found
         if language or name.partition("/")[0] != "en"
     )
-
-
-def violations(
-    tab: Page, context: dict[str, Any] | None = None, rules: list[str] | None = None
-) -> list[str]:
-    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
-    found = Axe().run(tab, context=context, options=options).response["violations"]
-    return [f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found]
 
 
 def seen(tab: Page) -> dict[str, Any]:

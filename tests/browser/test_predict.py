@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.pages.rendering import cell, converter, site, stream
+from tests.support.accessibility import violations
 
 from livecell import fence
 from livecell.mkdocs.assets import OWN
@@ -188,8 +188,7 @@ def test_it_is_accessible_open_and_shut(scheme: Any, show: Open) -> None:
     group = page.get_by_role("group", name="What is x + 1?")
     assert group.locator(".lc-choice").count() == 3
     for _ in range(2):
-        violations = Axe().run(page).response["violations"]
-        assert [v["id"] for v in violations] == [], violations
+        assert violations(page) == []
         for summary in box(page).locator(".lc-choice > summary").all():
             summary.click()
         page.wait_for_timeout(300)
@@ -198,7 +197,7 @@ def test_it_is_accessible_open_and_shut(scheme: Any, show: Open) -> None:
 def test_the_check_for_accessibility_can_fail(show: Open) -> None:
     page = show()
     page.evaluate("document.querySelector('.lc-choice > summary').replaceChildren()")
-    assert Axe().run(page).response["violations"] != []
+    assert violations(page) != []
 
 
 def test_it_fits_a_phone(show: Open) -> None:
@@ -224,7 +223,7 @@ def test_on_the_site_an_answer_opens_the_output_too(tab: Page, address: str) -> 
                 first.locator(".lc-choice > summary").first.click()
                 expect(first.locator(".lc-why").first).to_be_visible()
                 expect(first.locator("samp").first).to_be_visible()
-            assert [v["id"] for v in Axe().run(tab).response["violations"]] == []
+            assert violations(tab) == []
         tab.emulate_media(color_scheme="light", media="print")
         for why in tab.locator(".lc-why").all():
             expect(why).to_be_visible()

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
+from tests.support.accessibility import violations
 
 LANGUAGES = pytest.mark.parametrize("language", ["", "en/"], ids=["zh", "en"])
 LESSON = "scalar_backward/"
@@ -171,8 +171,7 @@ def test_an_open_card_and_the_glossary_are_accessible(
     for path in (LESSON, "glossary/"):
         if path != LESSON:
             tab.goto(f"{address}/{language}{path}")
-        violations = Axe().run(tab).response["violations"]
-        assert [v["id"] for v in violations] == [], violations
+        assert violations(tab) == []
 
 
 @LANGUAGES

@@ -1,14 +1,13 @@
 """The notebooks of the built site: valid, and what a fresh kernel makes of them.
 
-The Chinese and the English notebook of a page have the same code but for comments, so the English
-ones are executed, all of them, and the Chinese ones are compared with them. Of a lab, the notebook
-with solutions is meant.
+Of a lab, the notebook with solutions is meant.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,13 @@ from typing import Any
 import nbclient
 import nbformat
 import pytest
+from tests.support.kernels import kernel
 
 from livecell import Settings, labfile
 
 WORKERS = 2
-KERNEL = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "TZ": "UTC"}
+LANGUAGES = ("zh", "en")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "TZ": "UTC"}
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +44,28 @@ def code(made: Any) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def executed(site: Path, stems: list[str], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Every English notebook, as a fresh kernel leaves it."""
-    folder = tmp_path_factory.mktemp("kernels")
+    """Every notebook in each language, as a fresh kernel leaves it."""
+    folder = tmp_path_factory.mktemp("work")
+    with (
+        tempfile.TemporaryDirectory() as support,
+        kernel(Path(support), ENVIRONMENT) as (name, environment),
+        pytest.MonkeyPatch.context() as patch,
+        ThreadPoolExecutor(WORKERS) as pool,
+    ):
 
-    def run(stem: str) -> Any:
-        made = read(site, stem, "en")
-        client = nbclient.NotebookClient(
-            made, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}
-        )
-        return client.execute()
+        def run(wanted: tuple[str, str]) -> Any:
+            client = nbclient.NotebookClient(
+                read(site, *wanted),
+                timeout=120,
+                kernel_name=name,
+                resources={"metadata": {"path": folder}},
+            )
+            return client.execute()
 
-    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(WORKERS) as pool:
-        for name, value in KERNEL.items():
-            patch.setenv(name, value)
-        return dict(zip(stems, pool.map(run, stems), strict=True))
+        for variable, value in environment.items():
+            patch.setenv(variable, value)
+        wanted = [(stem, language) for stem in stems for language in LANGUAGES]
+        return dict(zip(wanted, pool.map(run, wanted), strict=True))
 
 
 def test_every_page_of_a_snippet_has_one(site: Path, settings: Settings, stems: list[str]) -> None:
@@ -72,7 +81,7 @@ def test_both_languages_have_the_same_code(site: Path, stems: list[str]) -> None
     for stem in stems:
         one, two = (
             [ast.dump(ast.parse(cell.source)) for cell in code(read(site, stem, language))]
-            for language in ("zh", "en")
+            for language in LANGUAGES
         )
         assert one == two, stem
 
@@ -90,14 +99,21 @@ def test_the_program_is_the_snippet_in_one_language(
             assert f"# {other}:" not in program
 
 
-def test_a_fresh_kernel_reproduces_the_outputs(site: Path, stems: list[str], executed: Any) -> None:
+def test_a_fresh_kernel_reproduces_the_outputs(site: Path, executed: Any) -> None:
     differences = []
-    for stem in stems:
-        pairs = zip(code(read(site, stem, "en")), code(executed[stem]), strict=True)
-        for stored, fresh in pairs:
-            if "volatile" not in stored.metadata.get("tags", []) and seen(stored) != seen(fresh):
-                differences.append((stem, stored.metadata.name, seen(stored), seen(fresh)))
+    for (stem, language), fresh in executed.items():
+        for stored, new in zip(code(read(site, stem, language)), code(fresh), strict=True):
+            if "volatile" not in stored.metadata.get("tags", []) and seen(stored) != seen(new):
+                where = f"{language}/{stem}:{stored.metadata.name}"
+                differences.append((where, seen(stored), seen(new)))
     assert not differences, "\n".join(map(str, differences))
+
+
+def test_what_a_kernel_prints_otherwise_is_noticed(site: Path, stems: list[str]) -> None:
+    cell = code(read(site, stems[0], "zh"))[0]
+    before = seen(cell)
+    cell.outputs[0].text += "something else"
+    assert seen(cell) != before
 
 
 def seen(cell: Any) -> dict[str, Any]:

@@ -157,6 +157,49 @@ def project(root: Path, languages: list[str]) -> Settings:
     return Settings.from_table(root, {"languages": languages})
 
 
+LAB = """# %% [markdown] lang="zh"
+# # 题目
+# 见`x` 吧
+
+# %% [markdown] lang="en"
+# # A title
+# See,x
+
+# %% a
+print(1)
+"""
+LISTED = """topic:
+- id: x
+  zh: 好
+  zh_def: >-
+    第一行，
+    见`x` 吧
+  zh_also: [中x]
+  en_def: a,b
+  zh_symptoms: [好, 中x]
+"""
+
+
+def test_labs_and_lists_are_read_too(tmp_path: Path) -> None:
+    settings = project(tmp_path, ["zh", "en"])
+    for name, text in ("snippets/labs/l.py", LAB), ("docs/atlas/a.yml", LISTED):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    told = {(str(e.file), e.line, e.found) for e in typography.check(settings)}
+    assert {one for one in told if one[0].endswith(("l.py", "a.yml"))} == {
+        (str(tmp_path / "snippets/labs/l.py"), 3, "见`x` 吧"),
+        (str(tmp_path / "docs/atlas/a.yml"), 4, "第一行，见`x` 吧"),
+        (str(tmp_path / "docs/atlas/a.yml"), 9, "中x"),
+    }
+
+
+def test_what_cannot_be_read_is_left_to_others(tmp_path: Path) -> None:
+    settings = project(tmp_path, ["zh", "en"])
+    (tmp_path / "docs/a.yml").write_text("{", encoding="utf-8")
+    (tmp_path / "docs/zh/b.md").write_bytes(b"\xff")
+    assert len(typography.check(settings)) == 2
+
+
 def test_file_and_line_are_told(tmp_path: Path) -> None:
     first, second = typography.check(project(tmp_path, ["zh-Hans", "en"]))
     assert (first.file, first.line) == (tmp_path / "docs/zh-Hans/page.md", 7)
