@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from livecell import pages, passages
+from livecell import passages
 from livecell.errors import LivecellError
 from livecell.passages import Group
 from livecell.settings import Settings
+from livecell.sources import Source
 
 HEADER = (
     "# Passages of this page that say the same in every language, by the hashes of their texts.\n"
@@ -79,17 +80,18 @@ class Pair:
 
 
 class Page:
-    """One page in all its languages, and the record of it.
+    """A page, a lab or a list in all its languages, and the record of it.
 
     Args:
         settings: the settings of the site.
-        name: its path below the folder of a language, without `.md`.
+        source: what is written in several languages.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self.name = name
-        self.files = [settings.docs / language / f"{name}.md" for language in settings.languages]
-        self.record = settings.twins / f"{name}.txt"
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self.name = source.name
+        self.source = source
+        self.files = source.files
+        self.record = settings.twins / f"{source.name}.txt"
         self._languages = settings.languages
 
     @cached_property
@@ -97,10 +99,9 @@ class Page:
         """Its twin passages, in order.
 
         Raises:
-            LivecellError: a page is not UTF-8, or the record cannot be read.
+            LivecellError: a file is not what it should be, or the record cannot be read.
         """
-        texts = [pages.text_of(file) for file in self.files]
-        return list(judge(texts, self._entries))
+        return list(judge(self.source.texts, self._entries))
 
     @cached_property
     def _entries(self) -> list[tuple[Key, str]]:
@@ -127,11 +128,11 @@ class Page:
                     todo=f"mend it, or record the page anew: livecell accept {self.name}",
                 )
 
-    def accept(self, language: int = 0, line: int | None = None) -> int:
+    def accept(self, languages: Iterable[int] = (), line: int | None = None) -> int:
         """Record the twin passages as they are now; how many were not recorded before.
 
         Args:
-            language: the language, by number, that `line` is meant of.
+            languages: the languages, by number, that the file has of which `line` is a line.
             line: accept only what stands in this line, and leave the rest as it is.
 
         Raises:
@@ -139,9 +140,11 @@ class Page:
         """
         if line is None and self.record.is_file():
             self._entries = list(self._read(careful=False))  # what cannot be read goes
-        chosen = [p for p in self.pairs if line is None or p.holds(language, line)]
+        numbers = list(languages)
+        chosen = [p for p in self.pairs if line is None or any(p.holds(n, line) for n in numbers)]
         if not chosen:
-            raise LivecellError("no passage stands in this line", self.files[language], line)
+            file = self.files[numbers[0]] if numbers else None
+            raise LivecellError("no passage stands in this line", file, line)
         self._write([p for p in self.pairs if p.state == "accepted" or p in chosen])
         return sum(pair.state != "accepted" for pair in chosen)
 

@@ -76,7 +76,7 @@ def parse(
     for topic, listed in root.value:
         if isinstance(listed, yaml.SequenceNode):
             for node, values in reader.entries(listed):
-                names.append(_name(topic.value, listfile.line_of(node) or 0, values, languages))
+                names.append(_name(topic.value, listfile.line_of(node), values, languages))
         else:
             reader.wrong(listed, f"the topic {topic.value!r} is no list of names")
     return tuple(names), tuple(reader.errors)

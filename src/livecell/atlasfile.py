@@ -117,7 +117,7 @@ def parse(
         before = len(reader.errors)
         _hold(reader, node, values, languages)
         if len(reader.errors) == before:
-            entries.append(_entry(values, family, listfile.line_of(node) or 0, languages))
+            entries.append(_entry(values, family, listfile.line_of(node), languages))
     return tuple(entries), tuple(reader.errors)
 
 

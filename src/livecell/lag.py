@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 
-from livecell import pages, render
+from livecell import pages, render, sources
 from livecell.accepted import Page
 from livecell.errors import LivecellError
 from livecell.settings import Settings
@@ -20,21 +20,21 @@ def sections(settings: Settings, name: str, language: str) -> tuple[str, ...]:
 
     Args:
         settings: the settings of the site.
-        name: the page's path below the folder of its language, without `.md`.
+        name: the page's path below the folder of its language, without `.md`, or that of a lab.
         language: its language.
     """
-    page = Page(settings, name)
+    page = Page(settings, sources.find(settings, name))
     if language not in settings.languages or not page.record.is_file():
         return ()
+    if not all(file.is_file() for file in page.files):
+        return ()
     try:
-        texts = [pages.text_of(file) for file in page.files if file.is_file()]
+        held = [pages.text_of(file) for file in page.files]
         record = page.record.read_text(encoding="utf-8")
     except (LivecellError, OSError, UnicodeDecodeError):
         return ()  # told elsewhere
-    if len(texts) < len(page.files):
-        return ()
     number = settings.languages.index(language)
-    facts = (FORMAT, language, *settings.languages, *texts, record)
+    facts = (FORMAT, language, *settings.languages, *held, record)
     return tuple(render.memo.get(facts, lambda: _sections(page, number)))
 
 

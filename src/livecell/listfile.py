@@ -74,7 +74,8 @@ class Reader:
 
     def wrong(self, node: Any, problem: str, **rest: str | None) -> None:
         """Note that something is wrong at `node`."""
-        self.errors.append(LivecellError(problem, line=line_of(node), **rest))
+        line = line_of(node) if node is not None else None  # a file may be empty
+        self.errors.append(LivecellError(problem, line=line, **rest))
 
     def entries(self, listed: Any) -> Iterator[tuple[Any, dict[str, Any]]]:
         """The entries of a list that are whole: each one's node, and its values by field."""
@@ -98,7 +99,7 @@ class Reader:
         if not pattern.fullmatch(given):
             problem = f"{self._name} has no proper {field}"
             self.wrong(node, problem, found=given, expected=f"a {field} of {words}")
-        elif (line := self._ids.setdefault(given, line_of(node) or 0)) != line_of(node):
+        elif (line := self._ids.setdefault(given, line_of(node))) != line_of(node):
             found = f"the first one is in line {line}"
             self.wrong(node, f"the {field} {given!r} is given twice", found=found)
 
@@ -126,18 +127,32 @@ def unfolded(node: Any) -> str:
     return _FOLD.sub("", " ".join(node.value.split()))
 
 
-def texts(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every text in a node, as a node, with the key that it, or its list, stands under."""
+def said(node: Any, language: str) -> Iterator[tuple[Any, list[list[Any]]]]:
+    """The entries that say something in a language, each with the texts of its fields, as nodes.
+
+    These are the fields `zh`, `zh_def` and so on, but for lists of words as they are met with.
+    """
     if isinstance(node, yaml.MappingNode):
-        for name, value in node.value:
-            yield from texts(value, name.value)
+        if fields := [_texts(value) for key, value in node.value if _is_text(key.value, language)]:
+            yield node, [texts for texts in fields if texts]
+        else:
+            for _, value in node.value:
+                yield from said(value, language)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from texts(value, key)
-    elif node is not None:
-        yield key, node
+            yield from said(value, language)
 
 
-def line_of(node: Any) -> int | None:
-    """The line that a node begins in, counted from 1; None for no node."""
-    return node.start_mark.line + 1 if node is not None else None
+def _is_text(field: str, language: str) -> bool:
+    tag, _, what = field.partition("_")
+    return tag == language and what not in ("also", "avoid", "except")
+
+
+def _texts(node: Any) -> list[Any]:
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
+
+
+def line_of(node: Any) -> int:
+    """The line that a node begins in, counted from 1."""
+    line: int = node.start_mark.line + 1
+    return line

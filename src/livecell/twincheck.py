@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from livecell import passages
+from livecell import passages, sources
 from livecell.accepted import Page, Pair
-from livecell.errors import LivecellError, nearest, relative
+from livecell.errors import LivecellError, relative
 from livecell.history import History
 from livecell.settings import Settings
-
-
-def names(settings: Settings) -> list[str]:
-    """The pages that exist in every language, as `errors/leaf`; none in a site of one language."""
-    if len(settings.languages) < 2:
-        return []
-    found = []
-    for language in settings.languages:
-        folder = settings.docs / language
-        paths = (path.relative_to(folder) for path in folder.rglob("*.md"))
-        found.append({path.with_suffix("").as_posix() for path in paths})
-    return sorted(set.intersection(*found))
 
 
 def check(settings: Settings) -> list[LivecellError]:
@@ -30,21 +17,27 @@ def check(settings: Settings) -> list[LivecellError]:
     if not settings.twins.is_dir():
         return []
     told: list[LivecellError] = []
-    every = names(settings)
+    every = sources.names(settings)
     for name in every:
-        page = Page(settings, name)
+        page = Page(settings, sources.find(settings, name))
         try:
             told += _stale(page)
             told += _new(page)
         except LivecellError as error:
             told.append(error)
+    told += (
+        LivecellError("the record of a page that is no more", record, todo="delete it")
+        for record in _orphans(settings, every)
+    )
+    return told
+
+
+def _orphans(settings: Settings, every: list[str]) -> Iterator[Path]:
+    """The records of what is no more; a list that cannot be read just now is still there."""
     for record in sorted(settings.twins.rglob("*.txt")):
         name = record.relative_to(settings.twins).with_suffix("").as_posix()
-        if name not in every:
-            told.append(
-                LivecellError("the record of a page that is no more", record, todo="delete it")
-            )
-    return told
+        if name not in every and not (settings.docs / name).is_file():
+            yield record
 
 
 def _stale(page: Page) -> Iterator[LivecellError]:
@@ -58,7 +51,7 @@ def _stale(page: Page) -> Iterator[LivecellError]:
             relative(page.files[n]) + (f":{pair.line(n)}" if pair.line(n) else "")
             for n in (late, other)
         )
-        when = f" since {histories[other].since(_holds(pair, other))}" if pair.changed else ""
+        when = f" since {histories[other].since(_holds(page, pair, other))}" if pair.changed else ""
         yield LivecellError(
             "this passage has not kept up with its twin"
             if pair.changed
@@ -71,10 +64,17 @@ def _stale(page: Page) -> Iterator[LivecellError]:
         )
 
 
-def _holds(pair: Pair, language: int) -> Callable[[str], bool]:
+def _holds(page: Page, pair: Pair, language: int) -> Callable[[str], bool]:
     """Whether a state of the page already has the present text of the passages."""
     wanted = {passage.hash for passage in pair.groups[language]}
-    return lambda text: wanted <= passages.hashes(text)
+
+    def holds(held: str) -> bool:
+        try:
+            return wanted <= passages.hashes(page.source.text(language, held))
+        except LivecellError:
+            return False  # it was not yet what it is now
+
+    return holds
 
 
 def _new(page: Page) -> Iterator[LivecellError]:
@@ -94,40 +94,24 @@ def accept(settings: Settings, targets: Sequence[str] = ()) -> dict[str, int]:
 
     Args:
         settings: the settings of the site.
-        targets: pages, as `errors/leaf` or a file, or a single passage as `file:line`; all pages
-            by default.
+        targets: pages, labs and lists, as `errors/leaf` or a file, or a single passage as
+            `file:line`; everything by default.
 
     Raises:
         LivecellError: there is no such page, or nothing in that line.
     """
-    every = names(settings)
+    every = sources.names(settings)
     if not every:
         raise LivecellError(
             "the site has no pages in more than one language", todo="see `languages`"
         )
     counts: dict[str, int] = {}
-    for target in targets or every:
-        name, language, line = _target(target, settings)
-        if name not in every:
-            raise LivecellError(f"there is no page {target!r}", todo=nearest(name, every))
-        counts[name] = counts.get(name, 0) + Page(settings, name).accept(language, line)
+    for target in targets:
+        source, languages, line = sources.target(settings, target, every)
+        done = Page(settings, source).accept(languages, line)
+        counts[source.name] = counts.get(source.name, 0) + done
     if not targets:
-        for record in settings.twins.rglob("*.txt"):
-            if record.relative_to(settings.twins).with_suffix("").as_posix() not in every:
-                record.unlink()
+        counts = {name: Page(settings, sources.find(settings, name)).accept() for name in every}
+        for record in _orphans(settings, every):
+            record.unlink()
     return counts
-
-
-def _target(target: str, settings: Settings) -> tuple[str, int, int | None]:
-    """Page, language and line that an argument means."""
-    found = re.fullmatch(r"(?P<path>.+?)(?::(?P<line>\d+))?", target)
-    assert found is not None
-    path = Path(found["path"]).resolve()
-    for number, language in enumerate(settings.languages):
-        folder = (settings.docs / language).resolve()
-        if path.is_relative_to(folder):
-            name = path.relative_to(folder).with_suffix("").as_posix()
-            return name, number, int(found["line"]) if found["line"] else None
-    if found["line"]:
-        raise LivecellError(f"{target!r} is no page", expected="docs/en/page.md:12, say")
-    return found["path"].removesuffix(".md"), 0, None

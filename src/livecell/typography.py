@@ -7,13 +7,12 @@ Markdown. Code and formulas count as Western words where they touch Han characte
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from livecell import cells, labfile, listfile, pages
+from livecell import pages, sources
 from livecell.errors import LivecellError
 from livecell.settings import Settings
 from livecell.superfences import fences
@@ -90,8 +89,6 @@ CALL = re.compile(rf"(?<=[A-Za-z0-9_])\([^()\s{HAN}]*\)")
 """The parentheses of `backward()` where it stands in a text as it is."""
 RUN_IN = re.compile(rf"(?<=[{CLOSING}])\*\* ")
 """The end of a heading that the text goes on behind: it is set off by a space."""
-WORDS_ONLY = {"avoid", "also", "except"}
-"""Lists of words as they are met with elsewhere, right or wrong."""
 WORDS = [
     pages.CODE_SPAN,
     re.compile(r"\$\$.+?\$\$|\$[^$\n]+\$", re.DOTALL),
@@ -187,41 +184,30 @@ def check(settings: Settings) -> list[LivecellError]:
 
     A file that cannot be read is left to `livecell.check`, which says why.
     """
-    chinese = [tag for tag in settings.languages if tag.partition("-")[0] == "zh"]
     told: list[LivecellError] = []
-    for tag in chinese:
+    for number, tag in enumerate(settings.languages):
+        if tag.partition("-")[0] != "zh":
+            continue
         for page in sorted((settings.docs / tag).rglob("*.md")):
             with suppress(LivecellError):
-                told += _told(page, source := pages.text_of(page), texts(source))
+                told += _told(page, pages.text_of(page), texts)
         for stem in settings.stems():
-            file = settings.snippet(stem)
             with suppress(LivecellError):
-                told += _told(file, source := pages.text_of(file), comments(source))
-                if labfile.is_lab(stem):
-                    code = cells.read(file, settings.languages)
-                    prose = labfile.pages(source, file, stem, code, settings.languages)[tag]
-                    told += _told(file, prose, texts(prose))
-    for file in sorted(settings.docs.rglob("*.yml")) if chinese else ():
-        with suppress(LivecellError):
-            told += _listed(file, listfile.compose(pages.text_of(file)), chinese)
+                file = settings.snippet(stem)
+                told += _told(file, pages.text_of(file), comments)
+        for name in sources.names(settings):
+            source = sources.find(settings, name)
+            if source.shares_a_file:
+                with suppress(LivecellError):
+                    told += _told(source.files[number], source.texts[number], texts)
     return told
 
 
-def _told(file: Path, source: str, pieces: Iterable[tuple[int, str]]) -> Iterator[LivecellError]:
+def _told(
+    file: Path, text: str, pieces: Callable[[str], Iterator[tuple[int, str]]]
+) -> Iterator[LivecellError]:
     """The faults in pieces of a text that has the lines of the file."""
-    for start, text in pieces:
-        for fault in faults(text):
-            line = source.count("\n", 0, start + fault.start) + 1
+    for start, piece in pieces(text):
+        for fault in faults(piece):
+            line = text.count("\n", 0, start + fault.start) + 1
             yield LivecellError(fault.problem, file, line, found=fault.found, expected=fault.right)
-
-
-def _listed(file: Path, root: Any, chinese: list[str]) -> Iterator[LivecellError]:
-    """The faults in the texts of a list: in `zh`, `zh_def` and so on."""
-    for key, node in listfile.texts(root):
-        tag, _, what = key.partition("_")
-        if tag in chinese and what not in WORDS_ONLY:
-            for fault in faults(listfile.unfolded(node)):
-                line = listfile.line_of(node)
-                yield LivecellError(
-                    fault.problem, file, line, found=fault.found, expected=fault.right
-                )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from livecell import LivecellError, Settings, lag, twincheck
+from livecell import LivecellError, Settings, lag, sources, twincheck
 from livecell.accepted import Page
 
 ZH = """\
@@ -125,7 +125,7 @@ def test_a_site_that_records_nothing_is_not_bothered(book: Pages) -> None:
 
 
 def test_passages_are_paired_one_by_one(book: Pages) -> None:
-    pairs = Page(book.settings, "page").pairs
+    pairs = Page(book.settings, sources.find(book.settings, "page")).pairs
     lines = [(pair.line(0), pair.line(1)) for pair in pairs]
     assert lines == [(n, n) for n in (1, 4, 6, 8, 11, 13, 14, 16, 18, 23, 26, 28)]
     assert {pair.state for pair in pairs} == {"new"}
@@ -326,6 +326,100 @@ def test_records_of_pages_that_are_no_more_are_told_and_removed(book: Pages) -> 
 def test_what_cannot_be_accepted_is_refused(target: str, book: Pages) -> None:
     with pytest.raises(LivecellError):
         book.accept(target)
+
+
+LAB = """\
+# %% [markdown] lang="zh"
+# # 题目
+#
+# 第一段。
+
+# %% [markdown] lang="en"
+# # A title
+#
+# Paragraph one.
+
+# %% one
+print(1)
+
+# %% [markdown] lang="zh"
+# ## 小节 {#part}
+#
+# 里面。
+
+# %% [markdown] lang="en"
+# ## Part {#part}
+#
+# Inside.
+"""
+LISTED = """\
+topic:
+  - id: leaf
+    zh: 叶子
+    zh_def: >-
+      一个
+      张量。
+    zh_avoid: [叶]
+    en: leaf
+    en_def: A tensor.
+  - id: graph
+    zh: 图
+    en: graph
+"""
+
+
+@pytest.fixture
+def shared(book: Pages) -> Pages:
+    """With a lab and a list, which hold both languages in one file."""
+    for name, text in ("snippets/labs/l.py", LAB), ("docs/terms.yml", LISTED):
+        file = book.settings.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    book.accept()
+    return book
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "late"),
+    [
+        ("snippets/labs/l.py", "第一段", "改过的第一段", 9),
+        ("snippets/labs/l.py", "Inside", "In there", 17),
+        ("docs/terms.yml", "一个", "每一个", 9),
+        ("docs/terms.yml", "en: graph", "en: a graph", 11),
+    ],
+)
+def test_labs_and_lists_are_kept_true_as_well(
+    name: str, old: str, new: str, late: int, shared: Pages
+) -> None:
+    assert shared.told() == []
+    file = shared.settings.root / name
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    assert shared.told() == [(name, late, LATE)]
+    if name.endswith(".py"):
+        language, section = ("en", "") if late == 9 else ("zh", "part")
+        assert lag.sections(shared.settings, "labs/l", language) == (section,)
+    assert shared.accept(f"{name}:{late}") == 1
+    assert shared.told() == []
+
+
+def test_words_to_avoid_have_no_twin(shared: Pages) -> None:
+    file = shared.settings.docs / "terms.yml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("[叶]", "[叶, 子]"), encoding="utf-8")
+    assert shared.told() == []
+
+
+def test_what_cannot_be_read_keeps_its_record(shared: Pages) -> None:
+    (shared.settings.docs / "terms.yml").write_text("{", encoding="utf-8")
+    (shared.settings.root / "snippets/labs/l.py").write_text("1 +", encoding="utf-8")
+    assert [file for file, *_ in shared.told()] == ["snippets/labs/l.py"]
+    shared.accept("page")
+    assert (shared.settings.twins / "terms.yml.txt").is_file()
+    with pytest.raises(LivecellError):
+        shared.accept()
+    assert (shared.settings.twins / "labs/l.txt").is_file()
 
 
 def test_the_notice_leads_to_the_sections_that_are_late() -> None:

@@ -191,15 +191,14 @@ class LivecellPlugin(BasePlugin[LivecellConfig]):
         site = fence.site
         if site is not None and takehome.is_lesson(page, site, self.settings):
             page.meta["minutes"] = reading.minutes(beside.prose(content))
-        if labs.stem_of(page):
-            return content
         late = self.late[page.file.src_uri] = self.late_sections(page.file.src_uri)
         titles = {item.id: item.title for item in _headings(page.toc)} if late else {}
         return content + lag.notice(late, titles, _language())
 
     def late_sections(self, src_uri: str) -> tuple[str, ...]:
         """The sections of a page that have not kept up, as the files are now."""
-        return lag.sections(self.settings, src_uri.removesuffix(".md"), _language())
+        name = src_uri.removesuffix(".md").removesuffix(".ipynb")
+        return lag.sections(self.settings, name, _language())
 
     def on_page_context(
         self, context: Any, *, page: Page, config: MkDocsConfig, nav: Navigation

@@ -1,0 +1,147 @@
+"""What the site says in more than one language: pages, labs, and lists in YAML.
+
+Pages have a file per language; a lab and a list hold every language in one. Here each of them is a
+Markdown text per language, with its lines where the file has them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from livecell import cells, labfile, listfile, pages
+from livecell.errors import LivecellError, nearest
+from livecell.settings import Settings
+
+LIST = ".yml"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something written in several languages.
+
+    Attributes:
+        name: what authors and records call it: `errors/leaf`, `labs/memory_against_time`,
+            `terms.yml`.
+        files: the file of each language.
+        languages: the languages.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    languages: tuple[str, ...]
+
+    @property
+    def shares_a_file(self) -> bool:
+        """Whether one file holds all languages."""
+        return len(set(self.files)) == 1
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The present Markdown, per language.
+
+        Raises:
+            LivecellError: a file is not what it should be.
+        """
+        return [self.text(n, pages.text_of(file)) for n, file in enumerate(self.files)]
+
+    def text(self, number: int, held: str) -> str:
+        """The Markdown in this language, made of what the file holds, or once held.
+
+        Raises:
+            LivecellError: the file is not what it should be.
+        """
+        file, language = self.files[number], self.languages[number]
+        if labfile.is_lab(self.name):
+            code = cells.parse(held, file, self.languages)
+            return labfile.pages(held, file, self.name, code, self.languages)[language]
+        return _listed(held, language) if self.name.endswith(LIST) else held
+
+
+def _listed(held: str, language: str) -> str:
+    """A heading where an entry begins that says something in this language, and a list of it."""
+    lines = [""] * (held.count("\n") + 1)
+    for entry, fields in listfile.said(listfile.compose(held), language):
+        name = re.sub(r"[^\w-]+", "-", str(entry.value[0][1].value))
+        for texts in fields:
+            said = " | ".join(map(listfile.unfolded, texts))
+            lines[listfile.line_of(texts[0]) - 1] += f"- {said}"
+        first = listfile.line_of(entry) - 1
+        lines[first] = lines[first] or f"## {{#{name}}}"
+    return "\n".join(lines)
+
+
+def find(settings: Settings, name: str) -> Source:
+    """What is called `name`."""
+    count = len(settings.languages)
+    if labfile.is_lab(name):
+        files = (settings.snippet(name),) * count
+    elif name.endswith(LIST):
+        files = (settings.docs / name,) * count
+    else:
+        files = tuple(settings.docs / language / f"{name}.md" for language in settings.languages)
+    return Source(name, files, settings.languages)
+
+
+def names(settings: Settings) -> list[str]:
+    """What exists in every language; nothing in a site of one language."""
+    if len(settings.languages) < 2:
+        return []
+    found = []
+    for language in settings.languages:
+        folder = settings.docs / language
+        paths = (path.relative_to(folder) for path in folder.rglob("*.md"))
+        found.append({path.with_suffix("").as_posix() for path in paths})
+    labs = [stem for stem in settings.stems() if labfile.is_lab(stem)]
+    return sorted({*set.intersection(*found), *labs, *_lists(settings)})
+
+
+def _lists(settings: Settings) -> list[str]:
+    """The lists beside the pages that say something in every language."""
+    folders = [settings.docs / language for language in settings.languages]
+    found = []
+    for path in settings.docs.rglob(f"*{LIST}"):
+        if any(path.is_relative_to(folder) for folder in folders):
+            continue
+        try:
+            root = listfile.compose(pages.text_of(path))
+        except LivecellError:
+            continue  # `livecell.check` says what is wrong with it
+        if all(any(listfile.said(root, language)) for language in settings.languages):
+            found.append(path.relative_to(settings.docs).as_posix())
+    return found
+
+
+def target(
+    settings: Settings, given: str, every: list[str]
+) -> tuple[Source, tuple[int, ...], int | None]:
+    """What an argument of a command means.
+
+    Args:
+        settings: the settings of the site.
+        given: a name, as `errors/leaf`, a file, or a line of one, as `file:line`.
+        every: the names of all there is.
+
+    Returns:
+        What it is, the numbers of the languages that the file holds, and the line.
+
+    Raises:
+        LivecellError: there is nothing of that name.
+    """
+    match = re.fullmatch(r"(?P<path>.+?)(?::(?P<line>\d+))?", given)
+    assert match is not None
+    line = int(match["line"]) if match["line"] else None
+    path = Path(match["path"]).resolve()
+    for name in every:
+        source = find(settings, name)
+        numbers = tuple(n for n, file in enumerate(source.files) if file.resolve() == path)
+        if numbers:
+            return source, numbers, line
+    if line is not None:
+        raise LivecellError(f"{given!r} is no page", expected="docs/en/page.md:12, say")
+    name = given.removesuffix(".md")
+    if name not in every:
+        raise LivecellError(f"there is no page {given!r}", todo=nearest(name, every))
+    return find(settings, name), tuple(range(len(settings.languages))), None
