@@ -34,6 +34,13 @@ for (const link of document.querySelectorAll("a[data-language]")) {
   }
 }
 
+// Code wider than its box can be scrolled by keyboard. Material sees to a block once it is in view
+// (content.lazy: to look at them one by one takes a phone long), so all others are ours.
+addEventListener("load", () => {
+  const code = [...document.querySelectorAll("pre > code:not([tabindex])")]
+  for (const one of code.filter(one => one.scrollWidth > one.clientWidth)) one.tabIndex = 0
+})
+
 // Menu and search buttons are spans in labels: the label works by itself, the keyboard needs this.
 for (const button of document.querySelectorAll("label [role=button]")) {
   button.addEventListener("keydown", event => {
