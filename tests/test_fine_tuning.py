@@ -212,11 +212,13 @@ def test_adam_moves_an_unused_row_and_sparse_adam_does_not() -> None:
         assert before - table.weight[0].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_adam_refuses_a_sparse_gradient() -> None:
+def test_adam_and_clipping_refuse_a_sparse_gradient() -> None:
     table = nn.Embedding(2, 1, sparse=True)
     table(torch.tensor([0])).sum().backward()
     with pytest.raises(RuntimeError, match="Adam does not support sparse gradients"):
         torch.optim.Adam(table.parameters()).step()
+    with pytest.raises(NotImplementedError, match="Could not run 'aten::linalg_vector_norm'"):
+        nn.utils.clip_grad_norm_(table.parameters(), 1.0)
 
 
 def test_from_pretrained_freezes_by_default() -> None:
