@@ -85,6 +85,16 @@ for name, make in optimizers.items():
     moves = [idle_step(make, set_to_none=True), idle_step(make, set_to_none=False)]
     print(f"{name} =", torch.tensor(moves))
 
+# %% whose
+model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
+optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
+model(torch.ones(1, 1)).sum().backward()
+
+optimizer.zero_grad()
+print("optimizer.zero_grad():", [layer.weight.grad is None for layer in model])
+model.zero_grad()
+print("model.zero_grad():", [layer.weight.grad is None for layer in model])
+
 # %% mean_of_means
 x = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0])
 w = torch.tensor(1.0, requires_grad=True)

@@ -11,11 +11,18 @@ z.backward()
 print("z =", z.item())
 print("w.grad =", w.grad)
 
-# %% same_memory
-d = y.detach()
-print("d.requires_grad =", d.requires_grad)
-print("d.is_leaf =", d.is_leaf)
-print("d.data_ptr() == y.data_ptr() =", d.data_ptr() == y.data_ptr())
+# %% copies
+copies = {
+    "y": y,
+    "y.detach()": y.detach(),
+    "y.clone()": y.clone(),
+    "y.detach().clone()": y.detach().clone(),
+    "y.clone().detach()": y.clone().detach(),
+}
+print("                    requires_grad  is_leaf  own memory")
+for code, c in copies.items():
+    own = c.data_ptr() != y.data_ptr()
+    print(f"{code:20}{c.requires_grad!s:15}{c.is_leaf!s:9}{own}")
 
 # %% no_grad
 with torch.no_grad():

@@ -305,3 +305,13 @@ def test_bfloat16_stops_counting_at_256() -> None:
     assert gradient(p).dtype == torch.bfloat16
     assert gradient(p) == 256
     assert torch.tensor([257.0, 258.0]).bfloat16().tolist() == [256, 258]
+
+
+def test_each_zero_grad_clears_its_own_list() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Linear(1, 1))
+    optimizer = torch.optim.SGD(model[1].parameters(), lr=0.1)
+    model(torch.ones(1, 1)).sum().backward()
+    optimizer.zero_grad()
+    assert [p.grad is None for p in model.parameters()] == [False, False, True, True]
+    model.zero_grad()
+    assert [p.grad is None for p in model.parameters()] == [True] * 4

@@ -53,6 +53,29 @@ def test_detach_makes_a_leaf_in_the_same_memory_and_leaves_the_original_alone() 
     assert d.clone().data_ptr() != y.data_ptr()
 
 
+@pytest.mark.parametrize(
+    ("way", "requires_grad", "own"),
+    [
+        (lambda y: y, True, False),
+        (lambda y: y.detach(), False, False),
+        (lambda y: y.clone(), True, True),
+        (lambda y: y.detach().clone(), False, True),
+        (lambda y: y.clone().detach(), False, True),
+    ],
+)
+def test_detach_drops_the_history_and_clone_copies_the_memory(
+    way: Callable[[Tensor], Tensor], requires_grad: bool, own: bool
+) -> None:
+    w = leaf(3.0)
+    y = w * 2
+    c = way(y)
+    assert (c.requires_grad, c.is_leaf) == (requires_grad, not requires_grad)
+    assert (c.data_ptr() != y.data_ptr()) == own
+    if requires_grad:
+        c.backward()
+        assert w.grad == 2
+
+
 @pytest.mark.parametrize("mode", OFF)
 def test_a_mode_records_nothing_and_ends_with_its_block(mode: Mode) -> None:
     w = leaf(3.0)
