@@ -58,7 +58,7 @@ record(z.square(), mu=mu, sigma=sigma, eps=eps, z=z)
 
 # %% vae
 # zh: 编码器对一个样本的输出：两个均值，两个方差的对数
-# en: what an encoder outputs for one example: two means, the logarithms of two variances
+# en: what an encoder outputs for one example: two means, the logs of two variances
 mean = torch.tensor([0.5, -1.0], requires_grad=True)
 log_var = torch.tensor([0.0, -2.0], requires_grad=True)
 
