@@ -40,9 +40,35 @@ x.round().sum().backward()
 print("x.grad =", x.grad)
 
 # %% no_edge
-print("x.round().requires_grad =", x.round().requires_grad)
-print("(x > 1).requires_grad =", (x > 1).requires_grad)
-print("x.argmax().requires_grad =", x.argmax().requires_grad)
+operations = """
+x.floor()
+x.sign()
+x > 1
+x.argmax()
+x.long()
+x.topk(2).values
+x.topk(2).indices
+x.sort().values
+x.sort().indices
+x.cumsum(0)
+torch.bernoulli(x)
+x.histc(3)
+torch.bucketize(x, x.detach())
+x.unique()
+torch.heaviside(x, x)
+"""
+for operation in operations.split("\n")[1:-1]:
+    x = torch.tensor([0.2, 0.9, 0.5], requires_grad=True)
+    y = eval(operation)
+    if y.grad_fn is None:
+        found = "no edge"
+    else:
+        try:
+            y.sum().backward()
+            found = x.grad.tolist()
+        except RuntimeError as error:
+            found = error
+    print(f"{operation:31} {found}")
 
 # %% argmax_loss raises="RuntimeError"
 scores = torch.tensor([1.0, 3.0, 2.0], requires_grad=True)
@@ -155,15 +181,12 @@ for formula in [
     print(f"gradient({formula!r}) =", gradient(formula))
 
 # %% exercise_2
-x = torch.tensor([0.0, 1000.0], requires_grad=True)
-
-y = torch.where(x > 20, x, torch.log1p(torch.exp(x)))
-print("y =", y)
-print("before =", torch.autograd.grad(y.sum(), x)[0])
-
-small = torch.where(x > 20, 0.0, x)
-y = torch.where(x > 20, x, torch.log1p(torch.exp(small)))
-print("after =", torch.autograd.grad(y.sum(), x)[0])
+scores = torch.tensor([3.0, 1.0, 2.0], requires_grad=True)
+positions = torch.arange(3.0)
+for sharpness in 1.0, 5.0:
+    soft = (sharpness * scores).softmax(0) @ positions
+    (grad,) = torch.autograd.grad(soft, scores)
+    print("soft =", round(soft.item(), 4), "  grad =", grad)
 
 # %% exercise_3
 x = torch.tensor([-2.0, -0.5, 0.25, 3.0], requires_grad=True)

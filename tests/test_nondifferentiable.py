@@ -257,14 +257,58 @@ def test_choices_of_the_pieces_need_not_add_up(piece: str, at_zero: float) -> No
     assert slope(identity, 1.0) == slope(identity, -1.0) == 1
 
 
-@given(st.floats(-700, 1e6))
-def test_softplus_with_a_safe_input_has_the_gradient_of_a_sigmoid(at: float) -> None:
-    def softplus(x: Tensor) -> Tensor:
-        return torch.where(x > 20, x, torch.log1p(torch.exp(torch.where(x > 20, 0.0, x))))
+POSITIONS = torch.arange(4, dtype=torch.float64)
 
-    sigmoid = 1 / (1 + math.exp(-at))
-    assert slope(softplus, at) == pytest.approx(sigmoid, abs=1e-8)
-    assert slope(torch.nn.functional.softplus, at) == pytest.approx(sigmoid, abs=1e-8)
+
+def soft_argmax(x: Tensor) -> Tensor:
+    return x.softmax(-1) @ POSITIONS
+
+
+@given(st.lists(st.floats(-3, 3), min_size=4, max_size=4))
+def test_the_soft_argmax_has_the_gradient_of_its_formula(values: list[float]) -> None:
+    p = torch.tensor(values, dtype=torch.float64).softmax(-1)
+    expected = p * (POSITIONS - p @ POSITIONS)
+    assert gradient(soft_argmax, *values) == pytest.approx(expected.tolist())
+
+
+def test_a_sharper_soft_argmax_is_nearer_to_argmax_and_flatter() -> None:
+    scores = torch.tensor([3.0, 1.0, 2.0, 0.0], dtype=torch.float64)
+    away, slopes = [], []
+    for sharpness in 1.0, 5.0, 20.0:
+        away.append(abs(soft_argmax(sharpness * scores).item()))
+        steep = gradient(lambda x, k=sharpness: soft_argmax(k * x), *scores.tolist())  # type: ignore[misc]
+        slopes.append(max(map(abs, steep)))
+    assert away == sorted(away, reverse=True)
+    assert slopes == sorted(slopes, reverse=True)
+
+
+@given(st.lists(st.floats(-9, 9), min_size=3, max_size=8, unique=True))
+def test_topk_and_sort_send_the_gradient_to_where_the_values_came_from(
+    values: list[float],
+) -> None:
+    largest = sorted(values, reverse=True)[:2]
+    weights = torch.tensor([5.0, 7.0], dtype=torch.float64)
+    expected = [5.0 * (v == largest[0]) + 7.0 * (v == largest[1]) for v in values]
+    assert gradient(lambda x: x.topk(2).values * weights, *values) == expected
+    ranks = torch.arange(len(values), dtype=torch.float64)
+    by_rank = [float(sorted(values).index(v)) for v in values]
+    assert gradient(lambda x: x.sort().values * ranks, *values) == by_rank
+
+
+def test_what_has_no_edge_and_what_fails_only_in_backward() -> None:
+    x = torch.tensor([0.2, 0.9, 0.5], requires_grad=True)
+    for unconnected in (
+        x.topk(2).indices,
+        x.sort().indices,
+        x.long(),
+        x.histc(3),
+        torch.bucketize(x, x.detach()),
+    ):
+        assert unconnected.grad_fn is None
+    for node in (x.unique(), torch.heaviside(x, x)):
+        with pytest.raises(RuntimeError, match=r"derivative for .* not implemented"):
+            node.sum().backward()
+    assert gradient(torch.bernoulli, 0.2, 0.9, 0.5) == [0, 0, 0]
 
 
 @given(FINITE)
