@@ -94,6 +94,12 @@ def test_what_is_required_or_quoted_stays_so(tab: Page, address: str) -> None:
     assert ask(tab, '"saved tensors"')
 
 
+def test_a_minus_leaves_nothing_out(tab: Page, address: str) -> None:
+    tab.goto(f"{address}/en/")
+    tab.locator("input.md-search__input").focus()
+    assert ask_pages(tab, "softmax -inf nan") == ask_pages(tab, "softmax inf nan")
+
+
 def test_a_result_is_marked_on_its_page(tab: Page, address: str) -> None:
     tab.goto(f"{address}/")
     tab.locator("input.md-search__input").focus()

@@ -58,7 +58,8 @@
     return [...known.flatMap(one => both(one, "〇")), ...other ? [other] : []]
   }
   const rewrite = text => {
-    if (/"|(^|\s)[+~-]\w/.test(text)) return text // the reader knows lunr's own language
+    // The reader knows lunr's own language; but -inf and -1 are what they are here, nothing to leave out.
+    if (/"|(^|\s)\+\w/.test(text)) return text
     const words = text.split(separator).filter(Boolean)
     const telling = words.filter(word => !NOISE.has(word.toLowerCase()))
     return (telling.length ? telling : words).flatMap(ask).join(" ")
