@@ -19,6 +19,14 @@ z = y**2
 z.backward()
 print("w.grad =", w.grad)
 
+# %% by_hand
+weights = torch.ones(3, requires_grad=True)
+optimizer = torch.optim.SGD([weights], lr=0.1)
+(2 * weights).sum().backward()
+weights.grad.mul_(torch.tensor([0.0, 1.0, 1.0]))
+optimizer.step()
+print("weights =", weights)
+
 # %% once
 v = torch.tensor(1.0, requires_grad=True)
 seen = []

@@ -175,6 +175,17 @@ print("v.grad =", v.grad)
 # %% penalty_error raises="RuntimeError"
 penalty.backward()
 
+# %% penalty_scaled
+v.grad = None
+optimizer = torch.optim.SGD([v], lr=0.1)
+scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+(scaled,) = torch.autograd.grad(scaler.scale(v @ x), x, create_graph=True)
+slope = scaled / scaler.get_scale()
+scaler.scale((slope.norm() - 1).square()).backward()
+scaler.unscale_(optimizer)
+print("slope =", slope.detach())
+print("v.grad =", v.grad)
+
 # %% gan_training
 from torch import nn
 from torch.nn.functional import softplus

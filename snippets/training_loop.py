@@ -28,6 +28,10 @@ show("step()")
 print("w.grad =", w.grad)
 print("w =", w)
 
+# %% same_object
+held = optimizer.param_groups[0]["params"]
+print("held[0] is w =", held[0] is w)
+
 # %% run
 from torch import nn
 from torch.nn import functional as F
@@ -206,6 +210,44 @@ for part in (0, 1):
     scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
 
+
+# %% scheduler
+def three_steps(may_skip):
+    p = torch.tensor(1.0, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    scaler = torch.amp.GradScaler("cpu", init_scale=3e38)
+    for _ in range(3):
+        optimizer.zero_grad()
+        scaler.scale(3 * p).backward()
+        scaler.step(optimizer)
+        before = scaler.get_scale()
+        scaler.update()
+        if not may_skip or scaler.get_scale() >= before:
+            scheduler.step()
+    return f"p = {p.item():.3f}, lr = {scheduler.get_last_lr()[0]}"
+
+
+print(three_steps(may_skip=False))
+
+# %% scheduler_cure
+print(three_steps(may_skip=True))
+
+# %% two_optimizers
+a = torch.tensor(1.0, requires_grad=True)
+b = torch.tensor(1.0, requires_grad=True)
+optimizers = [torch.optim.SGD([a], lr=0.1), torch.optim.Adam([b], lr=0.1)]
+scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+scaler.scale(a + b).backward()
+for optimizer in optimizers:
+    scaler.step(optimizer)
+scaler.update()
+print("a =", round(a.item(), 2), " b =", round(b.item(), 2))
+
+# %% half
+print("torch.tensor(1e-8).half() =", torch.tensor(1e-8).half())
+print("torch.tensor(70000.0).half() =", torch.tensor(70000.0).half())
+
 # %% noise
 from itertools import combinations
 
@@ -258,6 +300,16 @@ def checkup(model, optimizer):
         else:
             finding = f".grad / weight ~ 1e{log10(p.grad.norm() / p.norm()):+.0f}"
         print(f"{name:15} {finding}")
+
+
+# %% log
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 1))
+F.mse_loss(model(x), y).backward()
+for name, p in model.named_parameters():
+    print(f"{name:9} {p.grad.norm():.2f}")
+total = nn.utils.get_total_norm([p.grad for p in model.parameters()])
+print(f"total     {total:.2f}")
 
 
 # %% broken

@@ -47,6 +47,35 @@ def test_what_a_hook_returns_replaces_the_gradient(w0: float, x: float, new: flo
     assert grad(w) == new * x
 
 
+@pytest.mark.parametrize("in_place", [False, True])
+def test_grad_may_be_changed_between_backward_and_step(in_place: bool) -> None:
+    w = torch.ones(3, requires_grad=True)
+    mask = torch.tensor([0.0, 1.0, 1.0])
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    for _ in range(2):  # two passes, one change of their sum
+        w.sum().backward()
+    assert w.grad is not None
+    if in_place:
+        w.grad.mul_(mask)
+    else:
+        w.grad = w.grad * mask
+    optimizer.step()
+    torch.testing.assert_close(w.detach(), 1 - 0.2 * mask)
+
+
+def test_weight_decay_and_momentum_move_a_weight_without_a_gradient() -> None:
+    cases: list[tuple[dict[str, Any], float]] = [({"weight_decay": 0.5}, 0), ({"momentum": 0.9}, 1)]
+    for options, first in cases:
+        w = torch.ones(1, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=0.1, **options)
+        w.grad = torch.full((1,), float(first))
+        optimizer.step()
+        before = w.item()
+        w.grad = torch.zeros(1)
+        optimizer.step()
+        assert w.item() < before
+
+
 def test_gradcheck_notices_a_hook_that_changes_the_gradient() -> None:
     def hooked(w: Tensor, factor: float) -> Tensor:
         y = w * 2

@@ -181,6 +181,22 @@ def test_the_gradient_of_a_penalty_agrees_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(penalty, weight)
 
 
+@pytest.mark.parametrize("divide", [False, True])
+def test_a_penalty_with_a_scaler_needs_the_unscaled_slope(divide: bool) -> None:
+    v = torch.tensor([3.0, 4.0], requires_grad=True)
+    x = torch.tensor([1.0, 1.0], requires_grad=True)
+    optimizer = torch.optim.SGD([v], lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    (slope,) = torch.autograd.grad(scaler.scale(v @ x), x, create_graph=True)
+    if divide:
+        slope = slope / scaler.get_scale()
+    scaler.scale((slope.norm() - 1).square()).backward()
+    scaler.unscale_(optimizer)
+    right = torch.tensor([4.8, 6.4])
+    assert v.grad is not None
+    assert torch.allclose(v.grad, right) == divide
+
+
 def test_without_create_graph_the_penalty_is_a_constant() -> None:
     v, x = leaf(3.0, 4.0), leaf(1.0, 1.0)
     score = v @ x

@@ -1,6 +1,7 @@
 """The claims of the lesson on the training loop, each against a closed form or torch itself."""
 
 import math
+import warnings
 from collections.abc import Callable
 from itertools import combinations
 
@@ -105,6 +106,90 @@ def test_the_scaler_skips_a_step_and_halves_after_an_overflow() -> None:
     scaler.update()
     assert p.item() == 1.0
     assert scaler.get_scale() == 512.0
+
+
+def test_the_optimizer_holds_the_tensors_themselves_and_reads_their_grad() -> None:
+    w = torch.tensor(1.0, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    assert optimizer.param_groups[0]["params"][0] is w
+    w.grad = torch.tensor(3.0)  # no loss, no backward pass
+    optimizer.step()
+    torch.testing.assert_close(w.detach(), torch.tensor(0.7))
+    other = w.detach().clone().requires_grad_()
+    (3 * other).backward()
+    w.grad = None
+    optimizer.step()
+    assert w.item() == other.item()
+
+
+@pytest.mark.parametrize("wait", [False, True])
+@pytest.mark.filterwarnings("ignore:Detected call of")
+def test_a_falling_scale_tells_that_the_scheduler_must_wait(wait: bool) -> None:
+    """Two steps overflow, so a learning rate that halves after each step is used once."""
+    p = torch.tensor(1.0, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+    scaler = torch.amp.GradScaler("cpu", init_scale=3e38)
+    for _ in range(3):
+        optimizer.zero_grad()
+        scaler.scale(3 * p).backward()
+        scaler.step(optimizer)
+        before = scaler.get_scale()
+        scaler.update()
+        if not wait or scaler.get_scale() >= before:
+            scheduler.step()
+    rate = 0.1 if wait else 0.025
+    assert p.item() == pytest.approx(1 - 3 * rate)
+    assert scheduler.get_last_lr() == [pytest.approx(0.05 if wait else 0.0125)]
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_the_warning_of_the_scheduler_comes_with_a_skipped_first_step(skipped: bool) -> None:
+    p = torch.tensor(1.0, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=3e38 if skipped else 1.0)
+    scaler.scale(3 * p).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        scheduler.step()
+    assert any("Detected call of `lr_scheduler.step()`" in str(w.message) for w in seen) == skipped
+
+
+def test_one_scaler_serves_several_optimizers() -> None:
+    a, b = (torch.tensor(1.0, requires_grad=True) for _ in range(2))
+    optimizers = [torch.optim.SGD([p], lr=0.1) for p in (a, b)]
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaler.scale(a + 2 * b).backward()
+    for optimizer in optimizers:
+        scaler.step(optimizer)
+    scaler.update()
+    assert a.item() == pytest.approx(0.9)
+    assert b.item() == pytest.approx(0.8)
+
+
+def test_no_scaler_helps_in_the_forward_pass() -> None:
+    assert torch.tensor(1e-8).half() == 0
+    assert torch.tensor(70000.0).half().isinf()
+    p = torch.tensor([300.0], requires_grad=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1.0)
+    scaler.scale(p.half().square().float().sum()).backward()
+    assert p.half().square().isinf()
+    root = torch.tensor([0.0], dtype=torch.float16, requires_grad=True)
+    (root + torch.tensor(1e-8).half()).sqrt().backward()
+    assert root.grad is not None
+    assert root.grad.isinf()
+
+
+def test_the_total_norm_is_what_clipping_returns() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    model(torch.randn(5, 3)).square().mean().backward()
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    total = torch.cat([g.flatten() for g in grads]).norm()
+    torch.testing.assert_close(nn.utils.get_total_norm(grads), total)
+    torch.testing.assert_close(nn.utils.clip_grad_norm_(model.parameters(), math.inf), total)
 
 
 def test_unscaling_twice_is_refused() -> None:
