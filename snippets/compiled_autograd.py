@@ -175,6 +175,21 @@ slope.backward()
 print("slope =", slope.detach())
 print("v.grad =", v.grad)
 
+# %% donated raises="RuntimeError"
+twice = torch.compile(loss_of, backend="aot_eager")
+twice(x, w).backward()
+twice(x, w).backward(retain_graph=True)
+
+# %% not_donated
+torch._dynamo.reset()
+w.grad = None
+with config.patch(donated_buffer=False):
+    twice(x, w).backward()
+    loss = twice(x, w)
+    loss.backward(retain_graph=True)
+    loss.backward()
+print("torch.allclose(w.grad, 3 * eager) =", torch.allclose(w.grad, 3 * eager))
+
 # %% branch raises="Unsupported"
 
 

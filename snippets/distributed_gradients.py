@@ -106,6 +106,20 @@ def ddp(rank):
 
 print("launch(ddp) =", launch(ddp))
 
+# %% autograd_grad
+
+
+def two_ways(rank):
+    net = line()
+    model = DistributedDataParallel(net)
+    loss = model(x.chunk(2)[rank].unsqueeze(1)).square().mean()
+    (own,) = torch.autograd.grad(loss, net.weight, retain_graph=True)
+    loss.backward()
+    return own.item(), net.weight.grad.item()
+
+
+print("launch(two_ways) =", launch(two_ways))
+
 # %% not_equal
 
 
@@ -140,6 +154,58 @@ alone = nn.BatchNorm1d(1)
 alone(x.unsqueeze(1)).exp().mean().backward()
 print("launch(normalized)[0] =", launch(normalized)[0])
 print("alone.weight.grad =", alone.weight.grad)
+
+# %% two_forwards
+
+
+def two_forwards(parallel):
+    def job(rank):
+        model = nn.BatchNorm1d(1)
+        wrapped = DistributedDataParallel(model) if parallel else model
+        part = x.chunk(2)[rank].unsqueeze(1)
+        (wrapped(part).exp() * wrapped(2 * part)).mean().backward()
+        return model.weight.grad.item()
+
+    return launch(job)
+
+
+with_ddp, local = two_forwards(parallel=True), two_forwards(parallel=False)
+print("same =", all(abs(g - sum(local) / 2) < 1e-5 for g in with_ddp))
+
+# %% all_gather
+import warnings
+
+from torch.distributed.nn.functional import all_gather
+
+
+def gather(h, rank, how):
+    if how == "differentiable":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return all_gather(h)
+    parts = [torch.empty_like(h) for _ in range(2)]
+    dist.all_gather(parts, h)
+    if how == "own part put back":
+        parts[rank] = h
+    return parts
+
+
+def across(how):
+    def job(rank):
+        net = line()
+        model = DistributedDataParallel(net)
+        h = model(torch.tensor([[rank + 1.0]]))
+        loss = sum(gather(h, rank, how)).square().sum()
+        if not loss.requires_grad:
+            return "no graph"
+        loss.backward()
+        return net.weight.grad.item()
+
+    return launch(job)
+
+
+for how in "plain", "own part put back", "differentiable":
+    print(how, "=", across(how))
 
 # %% buckets
 
@@ -319,12 +385,17 @@ def mlp():
 data = torch.arange(16.0).reshape(4, 4) / 16
 
 
-def fsdp(rank):
+def sharded_pass(rank):
     model = mlp()
     mesh = init_device_mesh("cpu", (2,))
     for layer in (model[0], model[2], model):
         fully_shard(layer, mesh=mesh)
     model(data.chunk(2)[rank]).square().mean().backward()
+    return model
+
+
+def fsdp(rank):
+    model = sharded_pass(rank)
     shards = [list(p.grad.to_local().shape) for p in model.parameters()]
     return shards, [p.grad.full_tensor().tolist() for p in model.parameters()]
 
@@ -340,6 +411,19 @@ same = [
     for grad, p in zip(grads, plain.parameters(), strict=True)
 ]
 print("same =", same)
+
+# %% clip_shards
+
+
+def clip(rank):
+    model = sharded_pass(rank)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+    return type(norm).__name__, round(norm.full_tensor().item(), 4)
+
+
+print("launch(clip) =", launch(clip))
+norm = nn.utils.clip_grad_norm_(plain.parameters(), 0.1)
+print("norm =", round(norm.item(), 4))
 
 # %% dtensor
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor

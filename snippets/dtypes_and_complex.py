@@ -38,6 +38,13 @@ y.backward()
 print("y.dtype =", y.dtype)
 print("w.grad.dtype =", w.grad.dtype)
 
+# %% target_dtype raises="RuntimeError"
+prediction = torch.tensor([0.3, 0.7], requires_grad=True)
+target = torch.tensor([0.0, 1.0], dtype=torch.float64)
+loss = torch.nn.functional.huber_loss(prediction, target)
+print("loss.dtype =", loss.dtype)
+loss.backward()
+
 # %% cast
 w = torch.tensor(2.0, requires_grad=True)
 h = w.bfloat16()
@@ -101,6 +108,19 @@ loss = w.half().float() * 1e-8
 (loss * 65536).backward()
 print("w.grad / 65536 =", w.grad / 65536)
 
+# %% overflow
+x = torch.tensor(300.0, requires_grad=True)
+y = x.half().square().float()
+print("y =", y)
+print("torch.tensor(1e-8).half() =", torch.tensor(1e-8).half())
+
+# %% eps
+for dtype in torch.float32, torch.float16:
+    h = torch.zeros(2, dtype=dtype, requires_grad=True)
+    share = h / (h.abs().sum() + 1e-8)
+    share.sum().backward()
+    print("h.grad =", h.grad)
+
 # %% ones
 p = torch.tensor(1.0, dtype=torch.bfloat16, requires_grad=True)
 for _ in range(300):
@@ -151,6 +171,18 @@ f.backward()
 f.backward(torch.tensor(1.0 + 0.0j))
 print("z.grad =", z.grad)
 print("2 * z =", 2 * z.detach())
+
+# %% complex_to_real
+z = torch.tensor(3.0 + 4.0j, requires_grad=True)
+z.float().backward()
+print("z.grad =", z.grad)
+
+# %% fft
+x = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+power = torch.fft.fft(x).abs().square().sum()
+power.backward()
+print("x.grad.dtype =", x.grad.dtype)
+print("torch.allclose(x.grad, 8 * x) =", torch.allclose(x.grad, 8 * x))
 
 # %% exercise_1
 w = torch.tensor(2.0, requires_grad=True)

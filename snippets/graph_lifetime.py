@@ -186,6 +186,25 @@ for batch in batches:
     sizes.append(nodes(loss))
 print("sizes =", sizes)
 
+# %% lstm raises="AttributeError"
+lstm = torch.nn.LSTM(1, 2)
+sequence = torch.ones(12, 1, 1)
+out, state = lstm(sequence[:4])
+out.square().sum().backward()
+state = state.detach()
+
+# %% lstm_detached
+sizes = []
+state = None
+for piece in sequence.split(4):
+    out, state = lstm(piece, state)
+    loss = out.square().sum()
+    loss.backward()
+    sizes.append(nodes(loss))
+    state = tuple(part.detach() for part in state)
+print("len(state) =", len(state))
+print("sizes[1] == sizes[2] =", sizes[1] == sizes[2])
+
 # %% kept_after_backward
 kept, growth, sizes = [], [], []
 for _ in range(3):

@@ -156,6 +156,22 @@ y = checkpoint(depends, x, use_reentrant=False)
 flags["extra"] = False
 y.sum().backward()
 
+# %% batch_norm
+column = torch.tensor([[1.0], [3.0]], requires_grad=True)
+
+
+def statistics(momentum, wrap):
+    norm = nn.BatchNorm1d(1, momentum=momentum)
+    y = checkpoint(norm, column, use_reentrant=False) if wrap else norm(column)
+    y.square().sum().backward()
+    mean, weight = norm.running_mean.item(), norm.weight.grad.item()
+    return {"running_mean": round(mean, 4), "weight.grad": round(weight, 4)}
+
+
+print("plain =", statistics(0.1, wrap=False))
+print("again =", statistics(0.1, wrap=True))
+print("mended =", statistics(1 - (1 - 0.1) ** 0.5, wrap=True))
+
 # %% variants
 layer = nn.Linear(8, 8)
 

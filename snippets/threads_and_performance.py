@@ -87,6 +87,20 @@ import torch.multiprocessing
 hidden = w * 2
 torch.multiprocessing.SimpleQueue().put(hidden)
 
+# %% fork
+import multiprocessing
+
+
+def slope(value):
+    x = torch.tensor(value, requires_grad=True)
+    x.square().backward()
+    return x.grad.item()
+
+
+print("slope(1.0) =", slope(1.0))
+with multiprocessing.get_context("fork").Pool(2) as forked:
+    print("forked =", forked.map(slope, [1.0, 2.0, 3.0]))
+
 # %% flops
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode

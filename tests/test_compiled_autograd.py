@@ -192,6 +192,38 @@ def test_a_second_derivative_is_refused_and_can_be_taken_inside() -> None:
     assert second == 6 * 3
 
 
+def compiled_loss() -> tuple[Callable[..., Tensor], Tensor, Tensor]:
+    f: Callable[..., Tensor] = torch.compile(loss_of, backend="aot_eager")
+    return f, torch.ones(2, 2), torch.full((2, 1), 0.3, requires_grad=True)
+
+
+@pytest.mark.parametrize("option", ["retain_graph", "create_graph"])
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph")
+def test_a_program_compiled_for_one_pass_refuses_to_keep_its_tensors(option: str) -> None:
+    f, x, w = compiled_loss()
+    f(x, w).backward()
+    loss: Any = f(x, w)
+    with pytest.raises(RuntimeError, match="compiled with non-empty donated buffers"):
+        loss.backward(**{option: True})
+
+
+@pytest.mark.parametrize("way", ["retained first", "not donated", "sum"])
+def test_ways_around_donated_buffers_give_the_same_gradient(way: str) -> None:
+    f, x, w = compiled_loss()
+    (once,) = torch.autograd.grad(loss_of(x, w), w)
+    with config.patch(donated_buffer=way != "not donated"):
+        if way != "retained first":
+            f(x, w).backward()
+            w.grad = None
+        if way == "sum":
+            (f(x, w) + f(x, w)).backward()
+        else:
+            loss = f(x, w)
+            loss.backward(retain_graph=True)
+            loss.backward()
+    torch.testing.assert_close(w.grad, 2 * once)
+
+
 def clipped(v: Tensor) -> Tensor:
     u = v.exp()
     if u > 5:

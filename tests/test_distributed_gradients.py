@@ -15,8 +15,10 @@ import torch
 import torch._dynamo  # DDP imports it; once here saves every process the time
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import _functional_collectives
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.distributed.nn import functional
 from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -135,6 +137,88 @@ def test_all_reduce_by_hand_is_the_full_batch() -> None:
         assert close(found, alone(data()))
 
 
+def test_autograd_grad_is_not_averaged_and_a_penalty_is() -> None:
+    """The penalty's gradient by hand: (d/dx (w x)^2)^2 = 4 w^4 x^2, so 16 w^3 x^2 for w."""
+
+    def job(rank: int) -> tuple[float, float, float]:
+        net = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(net.weight)
+        model = DistributedDataParallel(net)
+        x = torch.tensor([[rank + 1.0]], requires_grad=True)
+        out = model(x).square()
+        (own,) = torch.autograd.grad(out, net.weight, retain_graph=True)
+        (slope,) = torch.autograd.grad(out, x, create_graph=True)
+        slope.square().sum().backward()
+        assert net.weight.grad is not None
+        return own.item(), slope.item(), net.weight.grad.item()
+
+    assert launch(job) == [(2.0, 2.0, 40.0), (8.0, 4.0, 40.0)]
+    assert (16 + 64) / 2 == 40
+
+
+@pytest.mark.parametrize("option", [{}, {"forward_sync_buffers": False}])
+def test_two_forward_passes_with_buffers_are_allowed(option: dict[str, Any]) -> None:
+    def job(rank: int) -> list[list[Any]]:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).double()
+        model: Any = DistributedDataParallel(net, **option)
+        part = data().chunk(2)[rank]
+        (model(part) * model(2 * part)).square().mean().backward()
+        return grads(net)
+
+    def by_hand(rank: int) -> list[list[Any]]:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).double()
+        part = data().chunk(2)[rank]
+        (net(part) * net(2 * part)).square().mean().backward()
+        return grads(net)
+
+    parts = [[torch.tensor(grad, dtype=torch.float64) for grad in by_hand(rank)] for rank in (0, 1)]
+    expected = [(a + b) / 2 for a, b in zip(*parts, strict=True)]
+    for found in launch(job):
+        assert close(found, expected)
+
+
+@pytest.mark.parametrize("how", ["plain", "own", "times two", "nn", "single"])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_gathered_loss_has_the_gradient_of_the_whole_only_if_messages_are_recorded(
+    how: str,
+) -> None:
+    """L = (w + 2 w)^2, so the slope is 18; the own part put back gives half of it."""
+
+    def job(rank: int) -> float | None:
+        net = nn.Linear(1, 1, bias=False)
+        nn.init.ones_(net.weight)
+        model = DistributedDataParallel(net)
+        h = model(torch.tensor([[rank + 1.0]]))
+        if how == "nn":
+            parts = list(functional.all_gather(h))
+        elif how == "single":
+            together = _functional_collectives.all_gather_single(h, 0, dist.group.WORLD)  # type: ignore[arg-type]
+            parts = list(together)
+        else:
+            parts = [torch.empty_like(h) for _ in range(2)]
+            dist.all_gather(parts, h)
+            if how != "plain":
+                parts[rank] = h
+        loss: Any = sum(parts)
+        loss = loss.square().sum() * (2 if how == "times two" else 1)
+        if not loss.requires_grad:
+            return None
+        loss.backward()
+        assert net.weight.grad is not None
+        return net.weight.grad.item()
+
+    expected = {"plain": None, "own": 9.0, "times two": 18.0, "nn": 18.0, "single": 18.0}
+    assert launch(job) == [expected[how]] * 2
+
+
+def test_the_noise_of_an_average_shrinks_with_the_root_of_the_number() -> None:
+    torch.manual_seed(0)
+    noise = torch.randn(16, 20_000, dtype=torch.float64)
+    assert abs(noise.mean(0).std().item() * 16**0.5 - 1) < 0.05
+
+
 @pytest.mark.parametrize(("quiet", "messages"), [(True, 1), (False, 2)])
 def test_no_sync_saves_messages_and_changes_nothing_else(quiet: bool, messages: int) -> None:
     def job(rank: int) -> tuple[int, list[list[Any]]]:
@@ -234,6 +318,23 @@ def test_sharded_gradients_are_the_plain_ones() -> None:
     expected = alone(data())
     assert close(found, expected)
     assert [a + b for a, b in zip(held_0, held_1, strict=True)] == [g.numel() for g in expected]
+
+
+def test_shards_are_clipped_by_the_norm_of_the_whole_gradient() -> None:
+    def job(rank: int) -> tuple[float, list[list[Any]]]:
+        model = mlp()
+        mesh = init_device_mesh("cpu", (2,))
+        fully_shard(model, mesh=mesh)
+        loss(model(data().chunk(2)[rank])).backward()
+        norm: Any = nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        whole: list[Any] = [p.grad for p in model.parameters()]
+        return norm.full_tensor().item(), [grad.full_tensor().tolist() for grad in whole]
+
+    expected = alone(data())
+    total = sum(grad.square().sum() for grad in expected) ** 0.5
+    for norm, found in launch(job):
+        assert norm == pytest.approx(float(total))
+        assert close(found, [grad * (0.1 / total) for grad in expected])
 
 
 def test_a_gradient_lies_in_the_shards_of_its_tensor() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -65,6 +66,53 @@ def test_a_gradient_has_the_dtype_of_its_tensor(own: torch.dtype, other: torch.d
 def test_a_cast_is_a_node() -> None:
     node: Any = torch.tensor(2.0, requires_grad=True).bfloat16().grad_fn
     assert node.name() == "ToCopyBackward0"
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_a_target_of_another_dtype_is_refused_by_some_losses_and_cured_by_a_cast(
+    dtype: torch.dtype,
+) -> None:
+    p = torch.tensor([0.3, 0.7], requires_grad=True)
+    target = torch.tensor([0, 1], dtype=dtype)
+    with pytest.raises(RuntimeError, match=r"Found dtype (Double|Long) but expected Float"):
+        F.binary_cross_entropy(p, target)
+    loss = F.huber_loss(p, target)
+    assert loss.dtype == torch.float32
+    with pytest.raises(RuntimeError, match=r"Found dtype (Double|Long) but expected Float"):
+        loss.backward()
+    F.huber_loss(p, target.float()).backward()
+    torch.testing.assert_close(p.grad, (p.detach() - target.float()) / 2)
+    with pytest.raises(RuntimeError, match="mat1 and mat2 must have the same dtype"):
+        torch.nn.Linear(2, 1)(target.double())
+    assert (p * target.double()).dtype == torch.float64
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return a @ b
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor]:
+        a, b = ctx.saved_tensors
+        return g @ b.T, a.T @ g
+
+
+class Decorated(Product):
+    forward = staticmethod(torch.amp.custom_fwd(Product.forward, device_type="cpu"))
+    backward = staticmethod(torch.amp.custom_bwd(Product.backward, device_type="cpu"))
+
+
+def test_a_function_of_your_own_under_autocast_needs_the_decorators() -> None:
+    a = torch.ones(2, 2, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        bare: Any = Product.apply(a, a)  # type: ignore[no-untyped-call]
+        decorated: Any = Decorated.apply(a, a)  # type: ignore[no-untyped-call]
+    with pytest.raises(RuntimeError, match="to have the same dtype"):
+        bare.sum().backward()
+    decorated.sum().backward()
+    torch.testing.assert_close(a.grad, torch.full((2, 2), 4.0))
 
 
 def best_error(dtype: torch.dtype) -> float:
@@ -129,6 +177,25 @@ def test_a_gradient_survives_in_float16_if_scaled(exponent: int, short: torch.dt
     assert (gradient(1.0) == 0) == lost
     scale = 2.0 ** round(-exponent * math.log2(10))
     assert gradient(scale) == pytest.approx(10.0**exponent, rel=0.01)
+
+
+def test_float16_loses_large_values_and_a_small_eps_in_forward() -> None:
+    half = torch.finfo(torch.float16)
+    assert half.max == 65504
+    x = torch.tensor(300.0, requires_grad=True)
+    assert x.half().square().isinf()
+    assert x.bfloat16().square().isfinite()
+    assert torch.tensor(1e-8).half() == 0
+    for dtype, eps, fine in (
+        (torch.float32, 1e-8, True),
+        (torch.float16, 1e-8, False),
+        (torch.float16, 1e-4, True),
+        (torch.bfloat16, 1e-8, True),
+    ):
+        h = torch.zeros(2, dtype=dtype, requires_grad=True)
+        (h / (h.abs().sum() + eps)).sum().backward()
+        assert h.grad is not None
+        assert h.grad.isfinite().all() == fine
 
 
 def bfloat16(value: float) -> float:
@@ -239,3 +306,28 @@ def test_a_real_leaf_gets_a_real_gradient(x0: float) -> None:
     assert at_z.item() == pytest.approx(2 * z.item())
     assert at_x.dtype == torch.float64
     assert at_x.item() == pytest.approx(4 * x0)
+
+
+def test_a_cast_to_a_real_dtype_is_the_real_part_with_a_warning() -> None:
+    z = complex_leaf(3, 4)
+    torch.set_warn_always(True)
+    try:
+        with pytest.warns(UserWarning, match="Casting complex values to real discards"):
+            cast = z.double()
+    finally:
+        torch.set_warn_always(False)
+    assert grad_of(cast, z) == grad_of(z.real, z) == 1
+
+
+@given(st.lists(PARTS, min_size=2, max_size=6))
+def test_the_gradient_of_a_power_spectrum_is_real_and_parsevals(values: list[float]) -> None:
+    x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    gradient = grad_of(torch.fft.fft(x).abs().square().sum(), x)
+    torch.testing.assert_close(gradient, 2 * len(values) * x.detach())
+
+
+def test_mse_loss_takes_no_complex_numbers_and_the_squared_distance_does() -> None:
+    z = complex_leaf(1, 2)
+    with pytest.raises(NotImplementedError, match="not implemented for 'Complex"):
+        F.mse_loss(z, torch.zeros_like(z))
+    assert grad_of((z - (2 + 4j)).abs().square().mean(), z) == -2 - 4j

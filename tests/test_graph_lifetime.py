@@ -196,6 +196,44 @@ def test_detaching_the_state_drops_the_older_term(a0: int, s0: int) -> None:
     assert truncated == a0 * s0 + 1
 
 
+def test_an_lstm_carries_a_pair_and_each_part_must_be_cut() -> None:
+    lstm = torch.nn.LSTM(1, 2)
+    piece = torch.ones(4, 1, 1)
+    out, state = lstm(piece)
+    assert len(state) == 2
+    with pytest.raises(AttributeError, match="'tuple' object has no attribute 'detach'"):
+        state.detach()
+    out.sum().backward()
+    h, c = state
+    for carried in (h, c), (h.detach(), c), (h, c.detach()):
+        loss = lstm(piece, carried)[0].sum()
+        with pytest.raises(RuntimeError, match=SECOND_TIME):
+            loss.backward()
+    lstm(piece, (h.detach(), c.detach()))[0].sum().backward()
+    for module in torch.nn.RNN(1, 2), torch.nn.GRU(1, 2):
+        assert isinstance(module(torch.ones(4, 1, 1))[1], Tensor)
+
+
+def test_no_state_stands_for_zeros() -> None:
+    lstm = torch.nn.LSTM(1, 2)
+    zeros = torch.zeros(1, 1, 2), torch.zeros(1, 1, 2)
+    assert torch.equal(lstm(torch.ones(4, 1, 1))[0], lstm(torch.ones(4, 1, 1), zeros)[0])
+
+
+@given(st.integers(1, 6), st.integers(1, 6))
+def test_running_the_last_steps_again_looks_that_far_back(done: int, window: int) -> None:
+    """For s ← a s + 1 the derivative through k steps is the sum of a^j s over these steps."""
+    a = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    states = [torch.ones((), dtype=torch.float64)]
+    for _ in range(done + window):
+        states.append((a * states[-1] + 1).detach())
+    state = states[-1 - window]
+    for _ in range(window):
+        state = a * state + 1
+    (grad,) = torch.autograd.grad(state, a)
+    assert grad == sum(2**j * states[-2 - j] for j in range(window))
+
+
 @pytest.mark.parametrize("passes", [False, True])
 def test_kept_losses_hold_saved_tensors_only_without_a_pass(passes: bool) -> None:
     meter, forward = Meter(), network()

@@ -237,6 +237,44 @@ def test_the_reentrant_variant_refuses_grad_and_frozen_inputs() -> None:
     torch.autograd.grad(again(layer, x).sum(), x)
 
 
+@given(st.floats(0.01, 0.9), st.booleans())
+def test_batch_norm_is_updated_twice_and_the_root_mends_it(m: float, reentrant: bool) -> None:
+    x = torch.tensor([[1.0], [3.0]], dtype=torch.float64, requires_grad=True)
+
+    def run(momentum: float, wrap: bool) -> nn.BatchNorm1d:
+        norm = nn.BatchNorm1d(1, momentum=momentum).double()
+        y = checkpoint(norm, x, use_reentrant=reentrant) if wrap else norm(x)
+        y.square().sum().backward()
+        return norm
+
+    plain, again_, mended = run(m, False), run(m, True), run(1 - (1 - m) ** 0.5, True)
+    assert plain.running_mean is not None
+    assert plain.running_mean.item() == pytest.approx(2 * m)
+    assert again_.running_mean is not None
+    assert again_.running_mean.item() == pytest.approx(2 * (1 - (1 - m) ** 2))
+    torch.testing.assert_close(mended.running_mean, plain.running_mean)
+    torch.testing.assert_close(mended.running_var, plain.running_var)
+    for norm in again_, mended:
+        assert norm.num_batches_tracked == 2
+        torch.testing.assert_close(norm.weight.grad, plain.weight.grad)
+
+
+def test_an_input_that_requires_a_gradient_lets_the_reentrant_variant_train_an_adapter() -> None:
+    """What enable_input_require_grads() does to the output of frozen embeddings."""
+    embedding = nn.Embedding(4, 3).requires_grad_(False)
+    adapter = nn.Linear(3, 3)
+    for required in False, True:
+        h = embedding(torch.tensor([0, 2]))
+        h.requires_grad_(required)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            out = checkpoint(adapter, h, use_reentrant=True)
+        assert out.requires_grad == required
+    out.sum().backward()
+    assert adapter.weight.grad is not None
+    assert embedding.weight.grad is None
+
+
 def test_leaving_out_use_reentrant_warns_and_means_true() -> None:
     x = torch.ones(1, requires_grad=True)
     with pytest.warns(UserWarning, match="the use_reentrant parameter should be passed"):

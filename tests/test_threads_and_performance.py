@@ -1,5 +1,7 @@
 """The claims of the lesson on threads and performance, counted or asked; no clock is read."""
 
+import multiprocessing
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -109,6 +111,32 @@ def test_a_tensor_with_a_history_cannot_be_sent_to_a_process() -> None:
     queue: Any = torch.multiprocessing.SimpleQueue()
     with pytest.raises(RuntimeError, match="Cowardly refusing to serialize non-leaf tensor"):
         queue.put(hidden)
+
+
+def slope(value: float) -> float:
+    x = torch.tensor(value, requires_grad=True)
+    x.square().backward()
+    assert x.grad is not None
+    return x.grad.item()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the processes are forks")
+def test_on_the_cpu_a_process_forked_after_a_backward_pass_can_run_its_own() -> None:
+    assert slope(1.0) == 2
+    with multiprocessing.get_context("fork").Pool(2) as forked:
+        assert forked.map(slope, [1.0, 2.0, 3.0]) == [2, 4, 6]
+
+
+def test_the_order_of_additions_shows_in_the_rounding() -> None:
+    a, b, c = torch.tensor([1e8, -1e8, 1.0])
+    assert ((a + b) + c, a + (b + c)) == (1, 0)
+
+
+def test_a_graph_may_be_shared_by_passes_that_all_retain_it(pool: ThreadPoolExecutor) -> None:
+    w = torch.zeros(1, requires_grad=True)
+    loss = w.exp().sum()
+    list(pool.map(lambda _: loss.backward(retain_graph=True), range(20)))
+    assert w.grad == 20
 
 
 def flops(action: Callable[[], Any]) -> int:
