@@ -410,3 +410,122 @@ x.grad = None
 print("v.grad =", v.grad)
 torch.nn.utils.clip_grad_norm_([x, v], max_norm=1.0)
 print("v.grad =", v.grad)
+
+# %% loss_dtype raises="RuntimeError"
+import numpy as np
+import torch.nn.functional as F
+
+prediction = torch.tensor([0.5, 0.2], requires_grad=True)
+target = torch.from_numpy(np.array([1.0, 0.0]))
+loss = F.huber_loss(prediction, target)
+print("loss.dtype =", loss.dtype)
+loss.backward()
+
+# %% loss_dtype_find
+print("prediction.dtype =", prediction.dtype)
+print("target.dtype =", target.dtype)
+
+# %% loss_dtype_losses
+for loss_of in (
+    F.binary_cross_entropy,
+    F.binary_cross_entropy_with_logits,
+    F.huber_loss,
+    F.mse_loss,
+):
+    for kind in (torch.float64, torch.int64):
+        try:
+            loss_of(prediction, target.to(kind)).backward()
+            said = "no error"
+        except RuntimeError as error:
+            said = error
+        print(f"{loss_of.__name__}, {kind}: {said}")
+
+# %% loss_dtype_cure
+prediction.grad = None
+F.huber_loss(prediction, target.float()).backward()
+print("prediction.grad =", prediction.grad)
+
+# %% loss_dtype_cure_2
+numbers = np.array([[1.0, 2.0]])
+layer = torch.nn.Linear(2, 1)
+try:
+    layer(torch.from_numpy(numbers))
+except RuntimeError as error:
+    print(error)
+print(layer(torch.from_numpy(numbers).float()).dtype)
+
+# %% loss_dtype_class
+scores = torch.zeros(2, 3, requires_grad=True)
+try:
+    F.cross_entropy(scores, target)
+except RuntimeError as error:
+    print(error)
+F.cross_entropy(scores, target.long()).backward()
+print("scores.grad =", scores.grad)
+
+# %% complex_to_real
+z = torch.tensor([3.0 + 4.0j], requires_grad=True)
+loss = z.float().sum()
+loss.backward()
+print("z.grad =", z.grad)
+
+# %% complex_to_real_cure
+z.grad = None
+z.abs().sum().backward()
+print("z.grad =", z.grad)
+
+# %% complex_to_real_cure_2
+z.grad = None
+z.real.sum().backward()
+print("z.grad =", z.grad)
+
+# %% state_tuple raises="AttributeError"
+torch.manual_seed(0)
+rnn = torch.nn.LSTM(1, 1)
+state = None
+for part in torch.ones(4, 1, 1).split(2):
+    out, state = rnn(part, state)
+    out.sum().backward()
+    state = state.detach()
+
+# %% state_tuple_cure
+rnn.zero_grad()
+state = None
+for part in torch.ones(4, 1, 1).split(2):
+    out, state = rnn(part, state)
+    out.sum().backward()
+    state = tuple(s.detach() for s in state)
+print("has a gradient:", rnn.weight_hh_l0.grad is not None)
+
+# %% donated_buffers raises="RuntimeError"
+x = torch.tensor([[1.0, 2.0]])
+w = torch.tensor([[0.5, 0.1], [0.5, 0.2]], requires_grad=True)
+
+
+def model(w):
+    return (x @ w).sin()[0]
+
+
+compiled = torch.compile(model, backend="aot_eager")
+compiled(w).sum().backward()
+out = compiled(w)
+out[0].backward(retain_graph=True)
+out[1].backward()
+
+# %% donated_buffers_cure
+w.grad = None
+out = compiled(w)
+(out[0] + out[1]).backward()
+compiled_grad = w.grad
+w.grad = None
+model(w).sum().backward()
+print("as without compile:", torch.allclose(w.grad, compiled_grad))
+
+# %% donated_buffers_cure_2
+torch.compiler.reset()
+w.grad = None
+with torch._functorch.config.patch(donated_buffer=False):
+    out = compiled(w)
+    out[0].backward(retain_graph=True)
+    out[1].backward()
+print("as without compile:", torch.allclose(w.grad, compiled_grad))

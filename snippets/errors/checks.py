@@ -521,3 +521,52 @@ with fwAD.dual_level():
     y = torch.sin(fwAD.make_dual(x, torch.ones(2)))
     tangent = fwAD.unpack_dual(y).tangent
 print("tangent =", tangent)
+
+# %% cudnn_rnn_eval
+model = torch.nn.ModuleDict({"rnn": torch.nn.LSTM(1, 1), "drop": torch.nn.Dropout()})
+model.eval()
+out, _ = model["rnn"](torch.ones(2, 1, 1))
+model["drop"](out).sum().backward()
+in_eval = model["rnn"].weight_ih_l0.grad
+print("on the CPU, a gradient:", in_eval is not None)
+
+# %% cudnn_rnn_eval_cure
+for module in model.modules():
+    if isinstance(module, torch.nn.RNNBase):
+        module.train()
+print({name: module.training for name, module in model.items()})
+
+# %% cudnn_rnn_eval_cure_2
+model.eval()
+model.zero_grad()
+with torch.backends.cudnn.flags(enabled=False):
+    out, _ = model["rnn"](torch.ones(2, 1, 1))
+model["drop"](out).sum().backward()
+print("same gradient:", torch.equal(model["rnn"].weight_ih_l0.grad, in_eval))
+
+# %% not_deterministic raises="RuntimeError"
+values = torch.tensor([[[[5.0]]]], requires_grad=True)
+places = torch.tensor([[[[2]]]])
+torch.use_deterministic_algorithms(True)
+try:
+    torch.nn.functional.max_unpool2d(values, places, kernel_size=2)
+finally:
+    torch.use_deterministic_algorithms(False)
+
+# %% not_deterministic_order
+big, small = torch.tensor(1e8), torch.tensor(1.0)
+print((big + small) - big, (big - big) + small)
+
+# %% not_deterministic_cure
+torch.use_deterministic_algorithms(True)
+flat = torch.zeros(1, 1, 4).scatter(2, places.flatten(2), values.flatten(2))
+flat.unflatten(2, (2, 2)).sum().backward()
+torch.use_deterministic_algorithms(False)
+print("flat =", flat.detach())
+print("values.grad =", values.grad)
+
+# %% not_deterministic_cure_2
+torch.use_deterministic_algorithms(True, warn_only=True)
+out = torch.nn.functional.max_unpool2d(values, places, kernel_size=2)
+torch.use_deterministic_algorithms(False)
+print("out =", out.detach())

@@ -855,3 +855,62 @@ print("jvp =", torch.func.jvp(SquareForward.apply, (x,), (v,)))
 
 # %% no_jvp_rule_cure_2
 print("jacrev =", torch.func.jacrev(SquareSplit.apply)(x))
+
+
+# %% autocast_dtype raises="RuntimeError"
+class Multiply(Function):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return a @ b
+
+    @staticmethod
+    def backward(ctx, grad):
+        a, b = ctx.saved_tensors
+        return grad @ b.T, a.T @ grad
+
+
+a = torch.tensor([[1.0, 2.0]], requires_grad=True)
+b = torch.tensor([[3.0], [4.0]], requires_grad=True)
+with torch.autocast("cpu", dtype=torch.bfloat16):
+    y = Multiply.apply(a, b)
+y.sum().backward()
+
+# %% autocast_dtype_find
+print("saved:", [saved.dtype for saved in y.grad_fn.saved_tensors])
+print("output, and so grad:", y.dtype)
+
+
+# %% autocast_dtype_cure
+class MultiplyAmp(Multiply):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu")
+    def forward(ctx, a, b):
+        return Multiply.forward(ctx, a, b)
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
+    def backward(ctx, grad):
+        return Multiply.backward(ctx, grad)
+
+
+with torch.autocast("cpu", dtype=torch.bfloat16):
+    y = MultiplyAmp.apply(a, b)
+y.sum().backward()
+print("a.grad =", a.grad)
+
+
+# %% autocast_dtype_cure_2
+class MultiplyFloat(Multiply):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+    def forward(ctx, a, b):
+        return Multiply.forward(ctx, a, b)
+
+
+a.grad = None
+with torch.autocast("cpu", dtype=torch.bfloat16):
+    y = MultiplyFloat.apply(a, b)
+y.sum().backward()
+print("y.dtype =", y.dtype)
+print("a.grad =", a.grad)

@@ -474,3 +474,22 @@ print("moved =", not torch.equal(layer.weight, before))
 # %% func_leaves_grad_cure_2
 params = {name: p - 0.1 * gradients[name] for name, p in params.items()}
 print("same =", torch.allclose(params["weight"], layer.weight))
+
+# %% make_functional
+from functorch import make_functional
+from torch import nn
+
+model = nn.Linear(1, 1, bias=False)
+function, params = make_functional(model)
+
+# %% make_functional_cure
+model.weight.data.fill_(2.0)
+params = {name: p.detach() for name, p in model.named_parameters()}
+x = torch.tensor([[3.0]])
+
+
+def loss_of(params):
+    return torch.func.functional_call(model, params, (x,)).square().sum()
+
+
+print("gradient =", torch.func.grad(loss_of)(params)["weight"])

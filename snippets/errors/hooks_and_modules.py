@@ -496,3 +496,51 @@ net = DistributedDataParallel(nn.Linear(1, 1, bias=False))
 net(x).sum().backward()
 print("net.module.weight.grad =", net.module.weight.grad)
 dist.destroy_process_group()
+
+# %% serialize_non_leaf raises="RuntimeError"
+context = torch.multiprocessing.get_context("fork")
+queue = context.SimpleQueue()
+w = torch.tensor(2.0, requires_grad=True)
+queue.put(w * w)
+
+# %% serialize_non_leaf_cure
+queue.put((w * w).detach())
+print("queue.get() =", queue.get())
+
+
+# %% serialize_non_leaf_cure_2
+def gradient_of(x):
+    loss = (x * w) ** 2
+    (grad,) = torch.autograd.grad(loss, w)
+    queue.put(grad.item())
+
+
+process = context.Process(target=gradient_of, args=(3.0,))
+process.start()
+print("gradient =", queue.get())
+process.join()
+
+# %% fork_after_backward
+(w * w).backward()
+process = context.Process(target=gradient_of, args=(3.0,))
+process.start()
+print("gradient =", queue.get())
+process.join()
+
+
+# %% fork_after_backward_cure
+def serve():
+    while (x := tasks.get()) is not None:
+        gradient_of(x)
+
+
+tasks = context.SimpleQueue()
+process = context.Process(target=serve)
+# zh: 先启动子进程，之后再反向
+# en: start the process first, then run backward
+process.start()
+(w * w).backward()
+tasks.put(3.0)
+print("gradient =", queue.get())
+tasks.put(None)
+process.join()

@@ -69,6 +69,23 @@ model(x).sum().backward()
 print("x.grad is the weight:", torch.equal(x.grad, model.weight[0]))
 print("model.weight.grad =", model.weight.grad)
 
+# %% change_flag_row raises="RuntimeError"
+table = torch.tensor([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]], requires_grad=True)
+table[0].requires_grad = False
+
+# %% change_flag_cure_3
+frozen = torch.tensor([[1.0, 1.0]])
+trained = torch.tensor([[1.0, 1.0], [1.0, 1.0]], requires_grad=True)
+table = torch.cat([frozen, trained])
+(table**2).sum().backward()
+print("trained.grad =", trained.grad)
+
+# %% change_flag_wrong
+table = torch.tensor([[1.0, 1.0], [1.0, 1.0]], requires_grad=True)
+table.data[0].requires_grad = False
+(table**2).sum().backward()
+print("table.grad =", table.grad)
+
 # %% retain_grad raises="RuntimeError"
 x = torch.tensor([1.0, 2.0])
 x.retain_grad()
@@ -155,6 +172,19 @@ print("total =", total)
 # en: not math.sqrt(loss)
 torch.sqrt(loss).backward()
 print("x.grad =", x.grad)
+
+# %% to_scalar_matrix
+angle = torch.tensor(0.0, requires_grad=True)
+c, s = torch.cos(angle), torch.sin(angle)
+rotation = torch.tensor([[c, -s], [s, c]], requires_grad=True)
+rotation.sum().backward()
+print("rotation.grad =", rotation.grad)
+print("angle.grad =", angle.grad)
+
+# %% to_scalar_cure_3
+rotation = torch.stack([torch.stack([c, -s]), torch.stack([s, c])])
+rotation[1, 0].backward()
+print("angle.grad =", angle.grad)
 
 # %% item_of_many raises="RuntimeError"
 x = torch.tensor([1.0, 2.0, 6.0], requires_grad=True)
@@ -409,6 +439,24 @@ table(torch.tensor([3])).sum().backward()
 optimizer.step()
 print("table.weight.grad.is_sparse =", table.weight.grad.is_sparse)
 
+# %% sparse_clip
+table = torch.nn.Embedding(5, 2, sparse=True)
+table(torch.tensor([3, 3])).sum().backward()
+try:
+    torch.nn.utils.clip_grad_norm_(table.parameters(), max_norm=1.0)
+except NotImplementedError as error:
+    print(str(error).split(". ")[0])
+
+# %% sparse_clip_cure
+# zh: 同一行的几份梯度先相加
+# en: adds the parts that belong to the same row
+table.weight.grad = table.weight.grad.coalesce()
+values = table.weight.grad.values()
+norm = torch.linalg.vector_norm(values)
+values.mul_(min(1.0, 1.0 / norm))
+print("norm =", norm)
+print("values =", values)
+
 # %% closure_missing raises="TypeError"
 w = torch.tensor(5.0, requires_grad=True)
 optimizer = torch.optim.LBFGS([w])
@@ -426,3 +474,176 @@ def closure():
 
 optimizer.step(closure)
 print("w =", round(w.item(), 4))
+
+# %% grad_none_attribute raises="AttributeError"
+used = torch.tensor(1.0, requires_grad=True)
+unused = torch.tensor(1.0, requires_grad=True)
+(3 * used).backward()
+for p in [used, unused]:
+    p.data -= 0.1 * p.grad.data
+
+# %% grad_none_attribute_find
+named = {"used": used, "unused": unused}
+print("without gradient:", [name for name, p in named.items() if p.grad is None])
+
+# %% grad_none_attribute_causes
+w = torch.tensor(2.0, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=0.1)
+print("before backward():", w.grad)
+(w * w).backward()
+print("after backward():", w.grad)
+optimizer.zero_grad()
+print("after zero_grad():", w.grad)
+
+# %% grad_none_attribute_cure
+used = torch.tensor(1.0, requires_grad=True)
+(3 * used).backward()
+with torch.no_grad():
+    for p in [used, unused]:
+        if p.grad is not None:
+            p -= 0.1 * p.grad
+print("used =", used)
+print("unused =", unused)
+
+# %% grad_none_attribute_cure_2
+norm = torch.nn.utils.clip_grad_norm_([used, unused], max_norm=1.0)
+print("norm =", norm)
+torch.optim.SGD([used, unused], lr=0.1).step()
+print("used =", used)
+
+# %% scheduler_before_step
+w = torch.tensor(1.0, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=1.0)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+(2 * w).backward()
+scheduler.step()
+optimizer.step()
+print("w =", w)
+
+# %% scheduler_before_step_cure
+w = torch.tensor(1.0, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=1.0)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+(2 * w).backward()
+optimizer.step()
+scheduler.step()
+print("w =", w)
+
+# %% scheduler_before_step_scaler
+w = torch.tensor(1.0, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=1.0)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+# zh: 系数大到溢出，第一步跳过
+# en: a factor so large that the first step overflows and is skipped
+scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+scaler.scale(2 * w).backward()
+scaler.step(optimizer)
+scaler.update()
+scheduler.step()
+print("w =", w)
+print("lr =", scheduler.get_last_lr()[0])
+
+# %% scheduler_before_step_cure_2
+w = torch.tensor(1.0, requires_grad=True)
+optimizer = torch.optim.SGD([w], lr=1.0)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+for step in range(3):
+    optimizer.zero_grad()
+    scaler.scale(2 * w).backward()
+    before = scaler.get_scale()
+    scaler.step(optimizer)
+    scaler.update()
+    if scaler.get_scale() >= before:
+        scheduler.step()
+    print(f"step {step}: w = {w.item()}, lr = {scheduler.get_last_lr()[0]}")
+
+# %% no_inf_checks raises="AssertionError"
+old = torch.nn.Linear(1, 1)
+optimizer = torch.optim.SGD(old.parameters(), lr=0.1)
+model = torch.nn.Linear(1, 1)
+scaler = torch.amp.GradScaler("cpu")
+loss = model(torch.ones(1, 1)).sum()
+scaler.scale(loss).backward()
+scaler.step(optimizer)
+
+# %% no_inf_checks_find
+held = [p for group in optimizer.param_groups for p in group["params"]]
+print("parameters with a gradient:", sum(p.grad is not None for p in held))
+print("of this model:", [any(p is q for q in model.parameters()) for p in held])
+
+# %% no_inf_checks_cure
+model = torch.nn.Linear(1, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scaler = torch.amp.GradScaler("cpu")
+loss = model(torch.ones(1, 1)).sum()
+scaler.scale(loss).backward()
+scaler.step(optimizer)
+scaler.update()
+print("model.weight.grad =", model.weight.grad)
+
+# %% no_inf_checks_wrong raises="AssertionError"
+optimizer.zero_grad()
+with torch.no_grad():
+    loss = model(torch.ones(1, 1)).sum()
+loss.requires_grad_()
+scaler.scale(loss).backward()
+scaler.step(optimizer)
+
+# %% unscale_fp16 raises="ValueError"
+model = torch.nn.Linear(1, 1).half()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scaler = torch.amp.GradScaler("cpu")
+loss = model(torch.ones(1, 1).half()).sum()
+scaler.scale(loss).backward()
+scaler.step(optimizer)
+
+# %% unscale_fp16_find
+print({name: p.dtype for name, p in model.named_parameters() if p.requires_grad})
+
+# %% unscale_fp16_cure
+model = torch.nn.Linear(1, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+with torch.autocast("cpu", dtype=torch.float16):
+    out = model(torch.ones(1, 1))
+scaler.scale(out.float().sum()).backward()
+scaler.step(optimizer)
+print("out.dtype =", out.dtype)
+print("weight.grad =", model.weight.grad)
+
+# %% unscale_fp16_cure_2
+base = torch.nn.Linear(1, 1).half().requires_grad_(False)
+adapter = torch.nn.Linear(1, 1).half()
+for p in adapter.parameters():
+    p.data = p.data.float()
+optimizer = torch.optim.SGD(adapter.parameters(), lr=0.1)
+with torch.autocast("cpu", dtype=torch.float16):
+    out = base(torch.ones(1, 1)) + adapter(torch.ones(1, 1))
+scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+scaler.scale(out.float().sum()).backward()
+scaler.step(optimizer)
+print("adapter.weight.grad =", adapter.weight.grad)
+
+# %% unscale_fp16_wrong
+for dtype in (torch.float16, torch.float32):
+    w = torch.tensor(1.0, dtype=dtype, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.0001)
+    for _ in range(100):
+        optimizer.zero_grad()
+        w.backward()
+        optimizer.step()
+    print(dtype, round(w.item(), 4))
+
+# %% volatile_removed
+w = torch.tensor(3.0, requires_grad=True)
+x = torch.autograd.Variable(torch.tensor(2.0), volatile=True)
+y = w * x
+print("type(x) =", type(x))
+print("y.requires_grad =", y.requires_grad)
+
+# %% volatile_removed_cure
+x = torch.tensor(2.0)
+with torch.no_grad():
+    y = w * x
+print("y.requires_grad =", y.requires_grad)

@@ -453,6 +453,114 @@ optimizer.add_param_group({"params": model[1].parameters(), "lr": 0.01})
 held = {id(p) for group in optimizer.param_groups for p in group["params"]}
 print("not held =", [n for n, p in model.named_parameters() if id(p) not in held])
 
+# %% optimizer_holds_others_thawed
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+model[0].requires_grad_(False)
+trained = [p for p in model.parameters() if p.requires_grad]
+optimizer = torch.optim.SGD(trained, lr=0.1)
+model[0].requires_grad_(True)
+before = [p.clone() for p in model.parameters()]
+model(torch.ones(1, 1)).sum().backward()
+optimizer.step()
+for p, old in zip(model.parameters(), before, strict=True):
+    print(f"gradient = {p.grad is not None}, moved = {not torch.equal(p, old)}")
+
+# %% optimizer_holds_others_cure_3
+model[0].requires_grad_(False)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+optimizer.zero_grad()
+for thawed in (False, True):
+    model[0].requires_grad_(thawed)
+    before = [p.clone() for p in model.parameters()]
+    model(torch.ones(1, 1)).sum().backward()
+    optimizer.step()
+    now = zip(model.parameters(), before, strict=True)
+    print("moved =", [not torch.equal(p, old) for p, old in now])
+
+# %% frozen_and_changes
+layer = nn.Linear(1, 1)
+# zh: 只是给模块添了一个属性
+# en: adds an attribute to the module, no more
+layer.requires_grad = False
+print("flags =", [p.requires_grad for p in layer.parameters()])
+
+# %% frozen_and_changes_2
+norm = nn.BatchNorm1d(1).requires_grad_(False)
+norm(torch.tensor([[1.0], [3.0]]))
+print("norm.running_mean =", norm.running_mean)
+
+
+# %% frozen_and_changes_3
+def after_freezing(clear):
+    w = torch.tensor(2.0, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.1, weight_decay=0.5)
+    w.backward()
+    w.requires_grad_(False)
+    clear(optimizer)
+    optimizer.step()
+    return w.item()
+
+
+print("gradient left:", round(after_freezing(lambda optimizer: None), 4))
+to_zero = after_freezing(lambda optimizer: optimizer.zero_grad(set_to_none=False))
+print("gradient 0:", round(to_zero, 4))
+
+# %% frozen_and_changes_find
+model = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1)).requires_grad_(False)
+before = {name: value.clone() for name, value in model.state_dict().items()}
+model(torch.tensor([[1.0], [3.0]]))
+after = model.state_dict()
+print(
+    "changed:", [n for n, value in before.items() if not torch.equal(value, after[n])]
+)
+
+# %% frozen_and_changes_cure
+layer.requires_grad_(False)
+print("flags =", [p.requires_grad for p in layer.parameters()])
+print("gradient None:", after_freezing(lambda optimizer: optimizer.zero_grad()))
+
+# %% frozen_and_changes_cure_2
+model.train()
+model[1].eval()
+before = {name: value.clone() for name, value in model.state_dict().items()}
+model(torch.tensor([[1.0], [3.0]]))
+after = model.state_dict()
+print(
+    "changed:", [n for n, value in before.items() if not torch.equal(value, after[n])]
+)
+
+# %% frozen_and_changes_wrong
+norm = nn.BatchNorm1d(1).eval()
+norm(torch.tensor([[1.0], [3.0]])).sum().backward()
+print("norm.bias.grad =", norm.bias.grad)
+
+
+# %% tied_weights
+def two_layers():
+    embedding = nn.Embedding(2, 1)
+    with torch.no_grad():
+        embedding.weight.copy_(torch.tensor([[1.0], [2.0]]))
+    return nn.ModuleDict({"embedding": embedding, "out": nn.Linear(1, 2, bias=False)})
+
+
+model = two_layers()
+model.out.weight = nn.Parameter(model.embedding.weight)
+model.out(model.embedding(torch.tensor([1]))).sum().backward()
+for name, p in model.named_parameters():
+    print(name, p.grad.flatten())
+
+# %% tied_weights_find
+print("same memory:", model.out.weight.data_ptr() == model.embedding.weight.data_ptr())
+print("same parameter:", model.out.weight is model.embedding.weight)
+
+# %% tied_weights_cure
+model = two_layers()
+model.out.weight = model.embedding.weight
+model.out(model.embedding(torch.tensor([1]))).sum().backward()
+for name, p in model.named_parameters():
+    print(name, p.grad.flatten())
+
 # %% memory_grows
 import weakref
 
@@ -623,6 +731,50 @@ for name, rank, grad in gradients:
 for name, rank, grad in gradients:
     if name == "through":
         print(f"{name:14} rank {rank}: weight.grad = {grad}")
+
+
+# %% all_gather
+def gathered(kind, rank):
+    theta = torch.tensor(1.0, requires_grad=True)
+    own = theta * (rank + 1)
+    parts = [torch.zeros(()), torch.zeros(())]
+    distributed.all_gather(parts, own.detach())
+    if kind != "as gathered":
+        parts[rank] = own
+    loss = parts[0] ** 2 + parts[1] ** 2
+    if kind == "own part back, loss times 2":
+        loss = 2 * loss
+    if not loss.requires_grad:
+        return None
+    loss.backward()
+    # zh: DDP 做的事：取平均
+    # en: what DDP does: the mean
+    distributed.all_reduce(theta.grad)
+    return (theta.grad / 2).item()
+
+
+def gather(rank):
+    store = distributed.FileStore(f"{folder}/gather", 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    for kind in ("as gathered", "own part back", "own part back, loss times 2"):
+        results.put((kind, rank, gathered(kind, rank)))
+    distributed.destroy_process_group()
+
+
+processes = [context.Process(target=gather, args=(rank,)) for rank in range(2)]
+for process in processes:
+    process.start()
+found = {results.get() for _ in range(6)}
+for process in processes:
+    process.join()
+for kind, _, grad in sorted(one for one in found if one[1] == 0):
+    if "times" not in kind:
+        print(f"{kind}: theta.grad = {grad}")
+
+# %% all_gather_cure
+for kind, rank, grad in sorted(found):
+    if "times" in kind:
+        print(f"{kind}, rank {rank}: theta.grad = {grad}")
 
 # %% clipped_too_early
 w = torch.tensor([0.0, 0.0], requires_grad=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from livecell import Runner
 from livecell.results import CellResult
@@ -334,3 +335,117 @@ def test_the_detached_state_gives_each_step_its_own_gradient(runner: Runner) -> 
         state = math.tanh(w * state)
     shown = cell(runner, "second_time_cure_2").text()
     assert shown.strip() == f"w.grad = tensor({total:.4f})"
+
+
+def meet(loss: Callable[..., Tensor], kind: torch.dtype, backward: bool) -> None:
+    prediction = torch.tensor([0.5, 0.25], requires_grad=True)
+    value = loss(prediction, torch.tensor([1, 0], dtype=kind))
+    if backward:
+        value.backward()
+
+
+@pytest.mark.parametrize(
+    ("loss", "kind", "backward", "match"),
+    [
+        (F.huber_loss, torch.float64, True, "Found dtype Double but expected Float"),
+        (F.huber_loss, torch.int64, True, "Found dtype Long but expected Float"),
+        (F.binary_cross_entropy, torch.float64, False, "Found dtype Double but expected Float"),
+        (F.binary_cross_entropy, torch.int64, False, "Found dtype Long but expected Float"),
+        (
+            F.binary_cross_entropy_with_logits,
+            torch.int64,
+            False,
+            "result type Float can't be cast to the desired output type Long",
+        ),
+    ],
+)
+def test_a_loss_that_does_not_convert_its_target(
+    loss: Callable[..., Tensor], kind: torch.dtype, backward: bool, match: str
+) -> None:
+    with pytest.raises(RuntimeError, match=match):
+        meet(loss, kind, backward)
+    meet(loss, torch.float32, True)
+
+
+def test_losses_that_convert_their_target() -> None:
+    for loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss):
+        for kind in (torch.float64, torch.int64):
+            meet(loss, kind, True)
+    meet(F.binary_cross_entropy_with_logits, torch.float64, True)
+
+
+def test_the_dtype_of_a_huber_loss_does_not_show_the_mistake() -> None:
+    target = torch.zeros(2, dtype=torch.float64)
+    assert F.huber_loss(torch.ones(2), target).dtype == torch.float32
+
+
+def test_inputs_and_class_numbers_have_dtypes_too() -> None:
+    with pytest.raises(RuntimeError, match="must have the same dtype, but got Double and Float"):
+        torch.nn.Linear(2, 1)(torch.ones(1, 2, dtype=torch.float64))
+    with pytest.raises(RuntimeError, match="expected target dtype to be Long or Byte, but got"):
+        F.cross_entropy(torch.zeros(1, 3), torch.tensor([1.0]))
+
+
+def test_a_conversion_to_real_drops_half_of_the_gradient() -> None:
+    z = torch.tensor([3 - 4j], requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # once per process: another test may have had it
+        (dropped,) = torch.autograd.grad(z.to(torch.float32).sum(), z)
+    (by_name,) = torch.autograd.grad(z.real.sum(), z)
+    (length,) = torch.autograd.grad(z.abs().sum(), z)
+    assert dropped.item() == by_name.item() == 1
+    torch.testing.assert_close(length, z.detach() / 5)
+
+
+def test_a_real_tensor_gets_a_real_gradient_through_complex_ones() -> None:
+    x = torch.tensor([2.0], requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (x.to(torch.complex64) * (1 + 1j)).abs().sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == torch.float32
+    assert math.isclose(x.grad.item(), math.sqrt(2), rel_tol=1e-6)
+
+
+def test_only_an_lstm_has_a_pair_of_states() -> None:
+    data = torch.ones(2, 1, 1)
+    for layer in (torch.nn.RNN(1, 1), torch.nn.GRU(1, 1)):
+        assert isinstance(layer(data)[1], Tensor)
+    lstm = torch.nn.LSTM(1, 1)
+    state = lstm(data)[1]
+    with pytest.raises(AttributeError, match="'tuple' object has no attribute 'detach'"):
+        state.detach()
+    lstm(data, state)[0].sum().backward()
+    again = lstm(data, state)[0].sum()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        again.backward()
+    state = None
+    for _ in range(2):
+        out, state = lstm(data, state)
+        out.sum().backward()
+        state = tuple(s.detach() for s in state)
+
+
+def test_donated_buffers(runner: Runner) -> None:
+    error = cell(runner, "donated_buffers").error
+    assert error is not None
+    assert "retain_graph=True" in "\n".join(error["traceback"])
+    for name in ("donated_buffers_cure", "donated_buffers_cure_2"):
+        assert cell(runner, name).text().strip() == "as without compile: True"
+
+
+MORE = {
+    "loss_dtype": "loss.dtype = torch.float32",
+    "loss_dtype_find": "prediction.dtype = torch.float32\ntarget.dtype = torch.float64",
+    # (prediction - target) / 2
+    "loss_dtype_cure": "prediction.grad = tensor([-0.2500,  0.1000])",
+    "complex_to_real": "z.grad = tensor([1.+0.j])",
+    "complex_to_real_cure": "z.grad = tensor([0.6000+0.8000j])",
+    "complex_to_real_cure_2": "z.grad = tensor([1.+0.j])",
+    "state_tuple_cure": "has a gradient: True",
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_the_later_entries_show_the_right_numbers(name: str, runner: Runner) -> None:
+    assert cell(runner, name).text("stdout").strip() == MORE[name]

@@ -405,3 +405,37 @@ def test_the_jacobians_of_the_page(runner: Runner) -> None:
     assert printed(runner, "jacobian_strict_cure") == expected
     assert printed(runner, "strict_and_vectorize_cure") == f"J = {a.exp().diag()}\n"
     assert printed(runner, "hessian_needs_scalar_cure") == f"H = {(6 * a).diag()}\n"
+
+
+def test_on_the_cpu_an_rnn_in_eval_mode_has_a_gradient(runner: Runner) -> None:
+    layer = nn.GRU(2, 2).eval()
+    layer(torch.ones(3, 1, 2))[0].sum().backward()
+    assert layer.weight_hh_l0.grad is not None
+    assert printed(runner, "cudnn_rnn_eval").strip() == "on the CPU, a gradient: True"
+    assert printed(runner, "cudnn_rnn_eval_cure").strip() == "{'rnn': True, 'drop': False}"
+    assert printed(runner, "cudnn_rnn_eval_cure_2").strip() == "same gradient: True"
+
+
+def test_deterministic_mode_refuses_and_warns() -> None:
+    message = "put_ does not have a deterministic implementation, but you set"
+    places, values = torch.tensor([1, 1]), torch.tensor([1.0, 2.0])
+    torch.use_deterministic_algorithms(True)
+    try:
+        with pytest.raises(RuntimeError, match=message):
+            torch.zeros(3).put_(places, values)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with pytest.warns(UserWarning, match=message):
+            torch.zeros(3).put_(places, values)
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+def test_scatter_is_max_unpool(runner: Runner) -> None:
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    largest, places = nn.functional.max_pool2d(x, 2, return_indices=True)
+    expected = nn.functional.max_unpool2d(largest, places, [2])
+    flat = torch.zeros(1, 1, 16).scatter(2, places.flatten(2), largest.flatten(2))
+    assert torch.equal(flat.reshape(1, 1, 4, 4), expected)
+    assert "values.grad = tensor([[[[1.]]]])" in printed(runner, "not_deterministic_cure")
+    assert printed(runner, "not_deterministic_order").split() == ["tensor(0.)", "tensor(1.)"]
+    assert not torch.are_deterministic_algorithms_enabled()

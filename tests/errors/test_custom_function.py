@@ -374,3 +374,41 @@ def test_the_matrix_product_of_the_page(runner: Runner) -> None:
     assert square.grad is not None
     silent = printed(runner, "gradient_wrong_shape_silent")
     assert silent == f"wrong: {square.grad.T}\nright: {square.grad}\n"
+
+
+def test_a_function_under_autocast_saves_float32_and_gets_a_bfloat16_gradient() -> None:
+    def save_both(ctx: Any, a: Any, b: Any) -> Any:
+        ctx.save_for_backward(a, b)
+        return a @ b
+
+    def product(ctx: Any, grad: torch.Tensor) -> Any:
+        a, b = ctx.saved_tensors
+        return grad @ b.T, a.T @ grad
+
+    def run(function: type[Function]) -> tuple[torch.Tensor, torch.Tensor]:
+        a = torch.tensor([[1.0, 2.0], [3.0, 5.0]], requires_grad=True)
+        b = torch.tensor([[1.0, 0.5], [2.0, 4.0]], requires_grad=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = function.apply(a, b)
+        y.sum().backward()
+        assert a.grad is not None
+        return y, a.grad
+
+    with pytest.raises(RuntimeError, match="expected m1 and m2 to have the same dtype, but got"):
+        run(make(save_both, product))
+    bwd = torch.amp.custom_bwd(product, device_type="cpu")
+    fwd = torch.amp.custom_fwd(save_both, device_type="cpu")
+    y, grad = run(make(fwd, bwd))
+    assert y.dtype == torch.bfloat16
+    assert grad.dtype == torch.float32
+    assert grad.tolist() == [[1.5, 6.0], [1.5, 6.0]]  # sums of the rows of b
+    fwd = torch.amp.custom_fwd(save_both, device_type="cpu", cast_inputs=torch.float32)
+    y, grad = run(make(fwd, bwd))
+    assert y.dtype == torch.float32
+    assert grad.tolist() == [[1.5, 6.0], [1.5, 6.0]]
+
+
+def test_autocast_on_the_page(runner: Runner) -> None:
+    assert printed(runner, "autocast_dtype_cure").strip() == "a.grad = tensor([[3., 4.]])"
+    shown = "y.dtype = torch.float32\na.grad = tensor([[3., 4.]])"
+    assert printed(runner, "autocast_dtype_cure_2").strip() == shown

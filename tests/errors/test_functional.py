@@ -307,3 +307,20 @@ def test_grad_fills_no_grad(cell: Callable[[str], CellResult]) -> None:
     assert value(cell("func_leaves_grad_cure"), "moved") is True
     assert value(cell("func_leaves_grad_cure_2"), "same") is True
     assert value(cell("escaped_from_vmap_cure_2"), "w.grad") == [2, 4]
+
+
+def test_make_functional_warns_and_functional_call_gives_the_same(
+    cell: Callable[[str], CellResult],
+) -> None:
+    from functorch import make_functional  # type: ignore[import-untyped]
+
+    model = nn.Linear(2, 1)
+    x = torch.tensor([[1.0, -3.0]])
+    with pytest.warns(FutureWarning, match="`functorch.make_functional` is deprecated"):
+        function, params = make_functional(model)
+    expected = grad(lambda p: function(p, x).square().sum())(params)
+    named = dict(model.named_parameters())
+    found = grad(lambda p: functional_call(model, p, (x,)).square().sum())(named)
+    for one, two in zip(expected, found.values(), strict=True):
+        torch.testing.assert_close(one, two)
+    assert cell("make_functional_cure").text().strip() == "gradient = tensor([[36.]])"

@@ -405,3 +405,19 @@ def test_filtering_the_warning_brings_no_gradient() -> None:
         warnings.simplefilter("ignore")
         run_with_module_hook(lambda m, grad_input, go: seen.append(grad_input))
     assert seen == [(None,)]
+
+
+def test_only_a_tensor_without_history_goes_to_another_process(runner: Runner) -> None:
+    queue = torch.multiprocessing.get_context("fork").SimpleQueue()
+    x = leaf(1, 2)
+    with pytest.raises(RuntimeError, match="Cowardly refusing to serialize non-leaf tensor"):
+        queue.put(x * 3)
+    queue.put((x * 3).detach())
+    assert queue.get().tolist() == [3, 6]
+    queue.put(x)
+    assert queue.get().is_leaf
+    # d/dw (3 w)² = 18 w at w = 2
+    for name in ("serialize_non_leaf_cure_2", "fork_after_backward", "fork_after_backward_cure"):
+        found = runner.result(STEM).cell(name)
+        assert found is not None
+        assert found.text().strip() == "gradient = 36.0"

@@ -96,6 +96,47 @@ def bare_step(optimizer: Any) -> None:
     optimizer.step()
 
 
+def freeze_row() -> None:
+    leaf(1, 2)[0].requires_grad_(False)
+
+
+def clip_sparse() -> None:
+    table = nn.Embedding(3, 1, sparse=True)
+    table(torch.tensor([0])).sum().backward()
+    nn.utils.clip_grad_norm_(table.parameters(), 1.0)
+
+
+def scaler(scale: float = 4.0) -> torch.amp.GradScaler:
+    return torch.amp.GradScaler("cpu", init_scale=scale)
+
+
+def scaled_step(w: Tensor, held: Tensor, clear: bool = False) -> None:
+    optimizer, scaling = optimize([held]), scaler()
+    scaling.scale((w * 2).sum()).backward()
+    if clear:
+        optimizer.zero_grad()
+    scaling.step(optimizer)
+
+
+def update_without_step() -> None:
+    scaling = scaler()
+    scaling.scale(leaf(1))
+    scaling.update()
+
+
+def unscale_half() -> None:
+    w, scaling = leaf(1).detach().half().requires_grad_(), scaler()
+    scaling.scale(w.sum()).backward()
+    scaling.unscale_(optimize([w]))
+
+
+def cleared() -> Tensor:
+    w = leaf(1, 2)
+    w.sum().backward()
+    optimize([w]).zero_grad()
+    return w
+
+
 NUMPY = r"Can't call numpy\(\) on Tensor that requires grad"
 FLOATS = "Only Tensors of floating point and complex dtype can require gradients"
 NOT_TENSORS = "optimizer can only optimize Tensors, but one of the params is"
@@ -144,6 +185,23 @@ RAISES: list[tuple[Program, type[Exception], str]] = [
     (lambda: float(leaf(1, 2)), ValueError, "only one element tensors can be converted"),
     (lambda: bare_step(torch.optim.LBFGS([leaf(1)])), TypeError, "argument: 'closure'"),
     (sparse_step, RuntimeError, "Adam does not support sparse gradients"),
+    (freeze_row, RuntimeError, "you can only change requires_grad flags of leaf variables"),
+    (clip_sparse, NotImplementedError, "'aten::linalg_vector_norm' with arguments from the 'Spar"),
+    (
+        lambda: leaf(1).grad.norm(),  # type: ignore[union-attr]
+        AttributeError,
+        "'NoneType' object has no attribute 'norm'",
+    ),
+    (
+        lambda: cleared().grad.data,  # type: ignore[union-attr]
+        AttributeError,
+        "'NoneType' object has no attribute 'data'",
+    ),
+    (lambda: scaled_step(leaf(1), leaf(1)), AssertionError, "No inf checks were recorded for this"),
+    (lambda: scaled_step(leaf(1), leaf(1), clear=True), AssertionError, "No inf checks"),
+    (update_without_step, AssertionError, "No inf checks were recorded prior to update"),
+    (lambda: scaler().update(), AssertionError, "Attempted update but _scale is None"),
+    (unscale_half, ValueError, "Attempting to unscale FP16 gradients"),
 ]
 
 
@@ -291,7 +349,141 @@ def test_adam_moves_rows_that_the_batch_did_not_use() -> None:
     assert moved == [[True, False, False], [True, True, False]]
 
 
+def test_two_tensors_joined_freeze_a_part_and_the_flag_of_a_row_does_not() -> None:
+    frozen, trained = torch.ones(1, 2), torch.ones(2, 2, requires_grad=True)
+    (torch.cat([frozen, trained]) * torch.arange(6).reshape(3, 2)).sum().backward()
+    assert trained.grad is not None
+    assert trained.grad.tolist() == [[2, 3], [4, 5]]
+    assert frozen.grad is None
+    whole = torch.ones(3, 2, requires_grad=True)
+    whole.data[0].requires_grad_(False)
+    whole.sum().backward()
+    assert whole.grad is not None
+    assert whole.grad.tolist() == [[1, 1]] * 3
+
+
+def test_a_matrix_of_scalars_keeps_its_history_by_stack_only() -> None:
+    angle = torch.tensor(0.5, requires_grad=True)
+    c, s = angle.cos(), angle.sin()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = torch.tensor([[c, -s], [s, c]], requires_grad=True)
+    made.sum().backward()
+    assert angle.grad is None
+    torch.stack([torch.stack([c, -s]), torch.stack([s, c])]).sum().backward()
+    assert angle.grad is not None
+    expected = -2 * math.sin(0.5)  # of 2 cos
+    assert math.isclose(angle.grad.item(), expected, rel_tol=1e-6)
+
+
+def test_the_parts_of_a_row_are_added_before_the_norm() -> None:
+    table = nn.Embedding(3, 2, sparse=True)
+    table(torch.tensor([1, 1, 2])).sum().backward()
+    assert table.weight.grad is not None
+    apart = torch.linalg.vector_norm(table.weight.grad._values())
+    whole = torch.linalg.vector_norm(table.weight.grad.coalesce().values())
+    assert math.isclose(apart.item() ** 2, 6, rel_tol=1e-6)
+    assert math.isclose(whole.item() ** 2, 10, rel_tol=1e-6)  # (2, 2) and (1, 1)
+    torch.testing.assert_close(whole, torch.linalg.vector_norm(table.weight.grad.to_dense()))
+
+
+def schedule(w: Tensor) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.StepLR]:
+    optimizer = optimize([w])
+    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+
+
+BEFORE = r"Detected call of `lr_scheduler.step\(\)` before `optimizer.step\(\)`"
+
+
+def test_a_scheduler_that_steps_first_skips_the_first_rate() -> None:
+    w = leaf(1)
+    optimizer, scheduler = schedule(w)
+    w.sum().backward()
+    with pytest.warns(UserWarning, match=BEFORE):
+        scheduler.step()
+    optimizer.step()
+    assert math.isclose(w.item(), 1 - 0.05, rel_tol=1e-6)
+
+
+def test_a_skipped_step_warns_and_the_scale_tells_of_it() -> None:
+    w, scaling = leaf(1), scaler(2.0**127)
+    optimizer, scheduler = schedule(w)
+    scaling.scale((2 * w).sum()).backward()
+    scaling.step(optimizer)
+    scaling.update()
+    assert w.item() == 1
+    assert scaling.get_scale() < 2.0**127
+    with pytest.warns(UserWarning, match=BEFORE):
+        scheduler.step()
+
+
+def test_the_scheduler_that_waits_for_the_optimizer_does_not_warn() -> None:
+    w, scaling = leaf(1), scaler(2.0**127)
+    optimizer, scheduler = schedule(w)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(3):
+            optimizer.zero_grad()
+            scaling.scale((2 * w).sum()).backward()
+            before = scaling.get_scale()
+            scaling.step(optimizer)
+            scaling.update()
+            if scaling.get_scale() >= before:
+                scheduler.step()
+    # one skipped step, then rates 0.1 and 0.05 with gradient 2
+    assert math.isclose(w.item(), 1 - 0.2 - 0.1, rel_tol=1e-6)
+
+
+def test_float32_parameters_have_float32_gradients_under_autocast() -> None:
+    layer, scaling = nn.Linear(2, 1), scaler()
+    optimizer = optimize(layer.parameters())
+    with torch.autocast("cpu", dtype=torch.float16):
+        out = layer(torch.tensor([[3.0, 4.0]]))
+    assert out.dtype == torch.float16
+    scaling.scale(out.float().sum()).backward()
+    scaling.unscale_(optimizer)
+    assert layer.weight.grad is not None
+    assert layer.weight.grad.dtype == torch.float32
+    assert layer.weight.grad.tolist() == [[3, 4]]
+
+
+def test_bfloat16_parameters_may_be_unscaled() -> None:
+    w, scaling = leaf(1).detach().bfloat16().requires_grad_(), scaler()
+    scaling.scale(w.sum()).backward()
+    scaling.unscale_(optimize([w]))
+    assert w.grad is not None
+    assert w.grad.item() == 1
+
+
+def test_variable_is_a_tensor_and_volatile_does_nothing() -> None:
+    variable: Any = torch.autograd.Variable
+    w = leaf(2)
+    with pytest.warns(UserWarning, match="volatile was removed and now has no effect"):
+        x = variable(torch.ones(1), volatile=True)
+    assert type(x) is Tensor
+    assert isinstance(torch.ones(1), variable)
+    assert (w * x).requires_grad
+
+
 SHOWN = {
+    "change_flag_cure_3": "trained.grad = tensor([[2., 2.],\n        [2., 2.]])",
+    "change_flag_wrong": "table.grad = tensor([[2., 2.],\n        [2., 2.]])",
+    "to_scalar_cure_3": "angle.grad = tensor(1.)",
+    "sparse_clip_cure": "norm = tensor(2.8284)\nvalues = tensor([[0.7071, 0.7071]])",
+    "grad_none_attribute_find": "without gradient: ['unused']",
+    "grad_none_attribute_cure": "used = tensor(0.7000, requires_grad=True)\n"
+    "unused = tensor(1., requires_grad=True)",
+    "grad_none_attribute_cure_2": "norm = tensor(3.)\nused = tensor(0.6000, requires_grad=True)",
+    "scheduler_before_step": "w = tensor(0., requires_grad=True)",
+    "scheduler_before_step_cure": "w = tensor(-1., requires_grad=True)",
+    "scheduler_before_step_scaler": "w = tensor(1., requires_grad=True)\nlr = 0.5",
+    "scheduler_before_step_cure_2": "step 0: w = 1.0, lr = 1.0\nstep 1: w = -1.0, lr = 0.5\n"
+    "step 2: w = -2.0, lr = 0.25",
+    "no_inf_checks_cure": "model.weight.grad = tensor([[1.]])",
+    "unscale_fp16_cure": "out.dtype = torch.float16\nweight.grad = tensor([[1.]])",
+    "unscale_fp16_cure_2": "adapter.weight.grad = tensor([[1.]])",
+    "unscale_fp16_wrong": "torch.float16 1.0\ntorch.float32 0.99",
+    "volatile_removed_cure": "y.requires_grad = False",
     "non_leaf_optimizer_cure": "w.grad = tensor([0.2000, 0.2000])\n"
     "w = tensor([0., 0.], requires_grad=True)",
     "non_leaf_optimizer_cure_2": "source.grad = tensor([0.0200, 0.0200])",

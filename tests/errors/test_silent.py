@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -306,6 +307,104 @@ def test_parts_of_unequal_length(cell: Callable[[str], CellResult]) -> None:
         for end in ("", "_find", "_cure")
     ]
     assert found == pytest.approx([wrong, right, right], abs=1e-3)
+
+
+def test_a_thawed_layer_moves_only_if_the_optimizer_holds_it(
+    cell: Callable[[str], CellResult],
+) -> None:
+    shown = cell("optimizer_holds_others_thawed").text().splitlines()
+    assert shown == ["gradient = True, moved = False", "gradient = True, moved = True"]
+    shown = cell("optimizer_holds_others_cure_3").text().splitlines()
+    assert shown == ["moved = [False, True]", "moved = [True, True]"]
+
+
+def test_an_attribute_freezes_nothing() -> None:
+    layer: Any = nn.Linear(2, 1)
+    x: Any = torch.ones(1)
+    layer.requires_grad = False
+    x.require_grad = True
+    assert all(p.requires_grad for p in layer.parameters())
+    assert not x.requires_grad
+    assert not any(p.requires_grad for p in nn.Linear(2, 1).requires_grad_(False).parameters())
+
+
+def test_a_frozen_batch_norm_moves_until_eval_and_again_after_train() -> None:
+    net: Any = nn.Sequential(nn.BatchNorm1d(1)).requires_grad_(False)
+    norm = net[0]
+    means = [norm.running_mean.item()]
+    for mode in (True, False, True):
+        net.train(mode)
+        net(torch.tensor([[1.0], [3.0]]))
+        means.append(norm.running_mean.item())
+    # 0.9 of the old and 0.1 of the batch's mean, 2
+    torch.testing.assert_close(means, [0.0, 0.2, 0.2, 0.9 * 0.2 + 0.2])
+
+
+def frozen_step(grad: float | None, weight_decay: float = 0.0) -> float:
+    w = torch.tensor(2.0)
+    w.grad = None if grad is None else torch.tensor(grad)
+    torch.optim.SGD([w], lr=0.1, weight_decay=weight_decay).step()
+    return w.item()
+
+
+def test_the_optimizer_goes_by_grad_and_not_by_the_flag() -> None:
+    assert math.isclose(frozen_step(1.0), 1.9, rel_tol=1e-6)
+    assert frozen_step(0.0) == 2
+    assert math.isclose(frozen_step(0.0, weight_decay=0.5), 1.9, rel_tol=1e-6)
+    assert frozen_step(None, weight_decay=0.5) == 2
+
+
+def test_what_changes_though_frozen(cell: Callable[[str], CellResult]) -> None:
+    assert cell("frozen_and_changes").text().strip() == "flags = [True, True]"
+    assert cell("frozen_and_changes_2").text().strip() == "norm.running_mean = tensor([0.2000])"
+    shown = cell("frozen_and_changes_3").text().splitlines()
+    assert shown == ["gradient left: 1.8", "gradient 0: 1.9"]
+    assert cell("frozen_and_changes_cure").text().splitlines() == [
+        "flags = [False, False]",
+        "gradient None: 2.0",
+    ]
+    assert cell("frozen_and_changes_cure_2").text().strip() == "changed: []"
+    assert cell("frozen_and_changes_wrong").text().strip() == "norm.bias.grad = tensor([2.])"
+
+
+def pair() -> Any:
+    return nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+
+
+def tie(model: Any) -> list[Tensor]:
+    model(torch.ones(1, 2)).sum().backward()
+    return [layer.weight.grad for layer in model]
+
+
+def test_a_shared_parameter_gets_the_sum_and_a_new_one_only_its_part(
+    cell: Callable[[str], CellResult],
+) -> None:
+    torch.manual_seed(0)
+    apart = pair()
+    apart[1].weight = nn.Parameter(apart[0].weight)
+    assert apart[1].weight.data_ptr() == apart[0].weight.data_ptr()
+    assert len(list(apart.parameters())) == 2
+    tied = pair()
+    with torch.no_grad():
+        tied[0].weight.copy_(apart[0].weight)
+    tied[1].weight = tied[0].weight
+    assert len(list(tied.parameters())) == 1
+    torch.testing.assert_close(tie(tied)[0], torch.stack(tie(apart)).sum(0))
+    apart.double()
+    assert apart[1].weight.data_ptr() != apart[0].weight.data_ptr()
+    # the loss is w1 (w0 + w1) at (1, 2)
+    shown = cell("tied_weights").text().splitlines()
+    assert shown == ["embedding.weight tensor([0., 3.])", "out.weight tensor([2., 2.])"]
+    assert cell("tied_weights_cure").text().strip() == "embedding.weight tensor([2., 5.])"
+
+
+def test_gathered_copies_have_no_gradient(cell: Callable[[str], CellResult]) -> None:
+    shown = cell("all_gather").text().splitlines()
+    # the mean of 2 and 8; the gradient of the whole is their sum
+    assert shown == ["as gathered: theta.grad = None", "own part back: theta.grad = 5.0"]
+    found = cell("all_gather_cure").text().splitlines()
+    assert len(found) == 2
+    assert all(line.endswith("theta.grad = 10.0") for line in found)
 
 
 def test_nothing_is_raised_or_left_behind(runner: Runner) -> None:
