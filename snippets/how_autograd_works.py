@@ -29,7 +29,7 @@ def nodes(node, seen):
 for n in 1, 2, 4, 8:
     formula = sympy.diff(steps(s, n), s).count_ops()
     graph = nodes(steps(x, n).grad_fn, set())
-    print(f"{n} steps: {formula} operations in the formula, {graph} nodes in the graph")
+    print(f"n = {n}: {formula} operations in the formula, {graph} nodes in the graph")
 
 # %% entry
 from pathlib import Path
