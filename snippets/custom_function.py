@@ -1,6 +1,30 @@
+# %% need
+import torch
+
+
+class Weighted(torch.nn.Module):
+    def forward(self, prediction, target):
+        return ((prediction - target).abs() * (1 + target)).mean()
+
+
+prediction = torch.tensor([1.0, 3.0], requires_grad=True)
+target = torch.tensor([2.0, 1.0])
+Weighted()(prediction, target).backward()
+print("prediction.grad =", prediction.grad)
+
+
+# %% never_called
+class WithBackward(Weighted):
+    def backward(self, grad):
+        raise NotImplementedError
+
+
+prediction.grad = None
+WithBackward()(prediction, target).backward()
+print("prediction.grad =", prediction.grad)
+
 # %% why
 import numpy as np
-import torch
 from torch.autograd import Function
 
 x = torch.tensor([-8.0, 1.0], requires_grad=True)

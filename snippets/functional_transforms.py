@@ -87,6 +87,17 @@ print("torch.equal(ignored, before) =", torch.equal(ignored, before))
 # %% strict raises="RuntimeError"
 functional_call(net, {**zeros, "0.wieght": torch.zeros(16, 1)}, one, strict=True)
 
+# %% parameter_jacobian
+from torch.func import jacrev
+
+inputs = torch.linspace(-1, 1, 5).unsqueeze(1)
+of_one = jacrev(lambda params, x: functional_call(net, params, x))
+jacobian = vmap(of_one, in_dims=(None, 0))(params, inputs)
+for name, J in jacobian.items():
+    print(name, tuple(params[name].shape), tuple(J.shape))
+J = torch.cat([J.flatten(1) for J in jacobian.values()], dim=1)
+print("(J @ J.T).shape =", tuple((J @ J.T).shape))
+
 # %% data
 xs = torch.linspace(-2, 2, 21).unsqueeze(1)
 ys = torch.sin(2 * xs)
@@ -301,6 +312,40 @@ print("wrong =", wrong)
 print("right =", right)
 print("grad(lambda x: grad(lambda x: x**2)(x) ** 2)(x) =", end=" ")
 print(grad(lambda x: grad(lambda x: x**2)(x) ** 2)(x))
+
+# %% which
+from torch.autograd import functional
+
+
+def backward(x):
+    return cube(x).backward()
+
+
+def autograd_grad(x):
+    return torch.autograd.grad(cube(x), x)[0]
+
+
+def func_grad(x):
+    return grad(cube)(x)
+
+
+def functional_vjp(x):
+    return functional.vjp(cube, x)[1]
+
+
+def show(way, x):
+    try:
+        result = way(x)
+    except RuntimeError:
+        return "error"
+    return result and result.item()
+
+
+print("                returns | w.grad | w without requires_grad")
+for way in backward, autograd_grad, func_grad, functional_vjp:
+    w, plain = torch.tensor(2.0, requires_grad=True), torch.tensor(2.0)
+    returned, stored = show(way, w), w.grad and w.grad.item()
+    print(f"{way.__name__:15} {returned!s:>7} | {stored!s:>6} | {show(way, plain)}")
 
 # %% exercise_1
 factors = (1 / norms).clamp(max=1)

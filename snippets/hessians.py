@@ -33,6 +33,19 @@ record(slope, t=t, slope=slope)
 (slope,) = torch.autograd.grad(3 * t, t, create_graph=True)
 torch.autograd.grad(slope, t)
 
+# %% two_flags
+flags = {}, {"retain_graph": True}, {"create_graph": True}
+for flag in flags:
+    w = torch.tensor(2.0, requires_grad=True)
+    cube = w**3
+    (slope,) = torch.autograd.grad(cube, w, **flag)
+    try:
+        second_pass = torch.autograd.grad(cube, w)[0].item()
+    except RuntimeError:
+        second_pass = "error"
+    has_graph = slope.grad_fn is not None
+    print(flag, "second pass:", second_pass, "| slope has a graph:", has_graph)
+
 # %% ways
 point = x.detach()
 by_func = hessian(f)(point)
@@ -106,6 +119,67 @@ for way in three:
 # %% functional_cost
 print("hvp =", flops(functional.hvp, network, p, u) / once)
 print("vhp =", flops(functional.vhp, network, p, u) / once)
+
+# %% parameters
+from torch.func import functional_call
+
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
+data, target = torch.randn(5, 2), torch.randn(5, 1)
+params = {name: p.detach() for name, p in net.named_parameters()}
+
+
+def net_loss(params):
+    return (functional_call(net, params, (data,)) - target).square().mean()
+
+
+blocks = hessian(net_loss)(params)
+for name, block in blocks["0.weight"].items():
+    print(f"0.weight, {name}:", tuple(block.shape))
+
+# %% one_matrix
+sizes = [p.numel() for p in params.values()]
+
+
+def unflatten(flat):
+    pieces = zip(params.items(), flat.split(sizes), strict=True)
+    return {name: piece.view_as(p) for (name, p), piece in pieces}
+
+
+flat = torch.cat([p.flatten() for p in params.values()])
+matrix = hessian(lambda flat: net_loss(unflatten(flat)))(flat)
+print("matrix.shape =", matrix.shape)
+print("symmetric =", torch.allclose(matrix, matrix.T, atol=1e-6))
+
+# %% network_product
+weights = list(net.parameters())
+value = (net(data) - target).square().mean()
+slopes = torch.autograd.grad(value, weights, create_graph=True)
+along = [torch.ones_like(w) for w in weights]
+moved = torch.cat([h.flatten() for h in torch.autograd.grad(slopes, weights, along)])
+print("same =", torch.allclose(moved, matrix @ torch.ones(9), atol=1e-6))
+
+
+# %% ignored
+def ignores(*params):
+    return (net(data) - target).square().mean()
+
+
+blocks = functional.hessian(ignores, tuple(net.parameters()))
+print("largest =", max(block.abs().max().item() for row in blocks for block in row))
+
+# %% diagonal
+diagonal = [e @ forward_reverse(f, point, e) for e in torch.eye(2)]
+print("diagonal =", torch.stack(diagonal))
+
+# %% trace
+from itertools import product
+
+signs = [torch.tensor(z) for z in product((-1.0, 1.0), repeat=2)]
+samples = torch.stack([z @ forward_reverse(f, point, z) for z in signs])
+print("samples =", samples)
+print("samples.mean() =", samples.mean())
+print("H.trace() =", H.trace())
 
 
 # %% valley

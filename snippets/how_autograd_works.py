@@ -1,7 +1,39 @@
+# %% kinds
+import sympy
+import torch
+
+
+def steps(x, n):
+    for _ in range(n):
+        x = 4 * x * (1 - x)
+    return x
+
+
+at, h = 0.125, 1e-6
+print("numerical =", (steps(at + h, 3) - steps(at - h, 3)) / (2 * h))
+s = sympy.Symbol("s")
+print("symbolic =", sympy.diff(steps(s, 3), s).subs(s, at))
+x = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+print("automatic =", torch.autograd.grad(steps(x, 3), x)[0].item())
+
+
+# %% growth
+def nodes(node, seen):
+    if node and node not in seen:
+        seen.add(node)
+        for child, _ in node.next_functions:
+            nodes(child, seen)
+    return len(seen)
+
+
+for n in 1, 2, 4, 8:
+    formula = sympy.diff(steps(s, n), s).count_ops()
+    graph = nodes(steps(x, n).grad_fn, set())
+    print(f"n = {n}: {formula} operations in the formula, {graph} nodes in the graph")
+
 # %% entry
 from pathlib import Path
 
-import torch
 import torchgen
 
 packaged = Path(torchgen.__file__).with_name("packaged")

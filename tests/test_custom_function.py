@@ -323,3 +323,34 @@ def test_the_typed_choices_are_what_the_page_says_they_are(runner: Runner) -> No
     cells = {cell.name: cell.text() for cell in runner.result("custom_function").cells}
     assert "second = tensor([-0.2222])" in cells["double"]
     assert "0.3333" in cells["first"]
+
+
+class Weighted(torch.nn.Module):
+    """No backward of its own, as on the page."""
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return ((prediction - target).abs() * (1 + target)).mean()
+
+
+class WithBackward(Weighted):
+    def backward(self, grad: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("module", [Weighted(), WithBackward()])
+@given(values=st.lists(st.floats(-3, 3).filter(lambda p: abs(p - 1) > 1e-3), min_size=1))
+def test_a_module_of_torch_operations_needs_no_backward(
+    module: torch.nn.Module, values: list[float]
+) -> None:
+    prediction = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    target = torch.ones_like(prediction)
+    module(prediction, target).backward()
+    sign = (prediction.detach() - target).sign()
+    torch.testing.assert_close(prediction.grad, sign * (1 + target) / len(values))
+    assert gradcheck(module, (prediction, target))
+
+
+def test_the_gradient_of_the_page_is_the_one_by_hand(runner: Runner) -> None:
+    cells = {cell.name: cell.text() for cell in runner.result("custom_function").cells}
+    for name in "need", "never_called":
+        assert "prediction.grad = tensor([-1.5000,  1.0000])" in cells[name]

@@ -1,5 +1,6 @@
 """The claims of the lesson on torch.func, each against mathematics or an oracle."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -8,12 +9,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.autograd import functional
 from torch.func import (
     functional_call,
     grad,
     grad_and_value,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
     replace_all_batch_norm_modules_,
     stack_module_state,
+    vjp,
     vmap,
 )
 
@@ -262,3 +269,69 @@ def test_two_vmaps_make_all_pairs() -> None:
     a, b = torch.randn(4, 3).double(), torch.randn(5, 3).double()
     table = vmap(vmap(squared_distance, in_dims=(None, 0)), in_dims=(0, None))(a, b)
     torch.testing.assert_close(table, torch.cdist(a, b) ** 2)
+
+
+WAYS: dict[str, Callable[[Tensor], Any]] = {
+    "backward": lambda x: cube(x).backward(),
+    "autograd.grad": lambda x: torch.autograd.grad(cube(x), x)[0],
+    "func.grad": grad(cube),
+    "functional.vjp": lambda x: functional.vjp(cube, x)[1],
+}
+
+
+@pytest.mark.parametrize(("name", "way"), WAYS.items())
+def test_who_returns_who_stores_and_who_needs_requires_grad(
+    name: str, way: Callable[[Tensor], Any]
+) -> None:
+    w, plain = torch.tensor(2.0, requires_grad=True), torch.tensor(2.0)
+    result = way(w)
+    assert (w.grad is None, result is None) == ((name != "backward"), (name == "backward"))
+    assert (w.grad if result is None else result) == 12
+    if name in ("backward", "autograd.grad"):
+        with pytest.raises(RuntimeError, match="does not require grad"):
+            way(plain)
+    else:
+        assert way(plain) == 12
+
+
+def test_transforms_nest_and_the_older_interface_refuses_vmap() -> None:
+    xs = torch.tensor([1.0, 2.0])
+    assert vmap(jacrev(jacfwd(cube)))(xs).tolist() == vmap(hessian(cube))(xs).tolist() == [6, 12]
+    one = torch.tensor(1.0)
+    assert vmap(lambda x: jvp(grad(cube), (x,), (one,))[1])(xs).tolist() == [6, 12]
+    assert vmap(lambda x: vjp(grad(cube), x)[1](one)[0])(xs).tolist() == [6, 12]
+    with pytest.raises(RuntimeError, match=r"torch.autograd.functional.\* APIs"):
+        vmap(lambda x: functional.vjp(cube, x)[1])(xs)
+    w = torch.tensor(2.0, requires_grad=True)
+    (second,) = torch.autograd.grad(functional.vjp(cube, w, create_graph=True)[1], w)
+    assert second == 12
+
+
+def test_make_functional_is_deprecated_and_functional_call_gives_the_same() -> None:
+    functorch = pytest.importorskip("functorch")
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval()
+    x = torch.randn(4, 2)
+    params: dict[str, Tensor] = dict(net.named_parameters())
+    buffers = dict(net.named_buffers())
+    with pytest.warns(FutureWarning, match="make_functional` is deprecated as of PyTorch 2.0"):
+        fmodel, values = functorch.make_functional(nn.Linear(2, 3))
+    assert fmodel(values, x).shape == (4, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with_buffers, values, kept = functorch.make_functional_with_buffers(net)
+    old, new = with_buffers(values, kept, x), functional_call(net, (params, buffers), (x,))
+    assert torch.equal(old, new)
+
+
+def test_the_jacobian_of_the_parameters_is_a_stack_of_backward_passes() -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2)).double()
+    params = {name: p.detach() for name, p in net.named_parameters()}
+    xs = torch.randn(4, 2).double()
+    of_one = jacrev(lambda params, x: functional_call(net, params, (x,)))
+    jacobian = vmap(of_one, in_dims=(None, 0))(params, xs)
+    for name, p in net.named_parameters():
+        assert jacobian[name].shape == (4, 2, *p.shape)
+        for b in range(4):
+            for o in range(2):
+                (row,) = torch.autograd.grad(net(xs[b])[o], p)
+                torch.testing.assert_close(jacobian[name][b, o], row)

@@ -4,6 +4,7 @@ import gc
 import warnings
 import weakref
 from collections.abc import Callable
+from itertools import product as every
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import functional
-from torch.func import grad, hessian, jacfwd, jacrev, jvp
+from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp
 from torch.utils.flop_counter import FlopCounterMode
 
 from livecell import Runner
@@ -180,6 +181,114 @@ def test_what_products_cost_does_not_depend_on_the_size(n: int) -> None:
     assert costs == [4, 6, 5.5, 6, 4]
     assert flops(grad(network), x) == 2 * once
     assert flops(hessian(network), x) == (2 * n + 4) * once
+
+
+@pytest.mark.parametrize(
+    ("flag", "second_pass", "has_graph"),
+    [(None, False, False), ("retain_graph", True, False), ("create_graph", True, True)],
+)
+def test_only_create_graph_gives_the_gradient_a_graph(
+    flag: str | None, second_pass: bool, has_graph: bool
+) -> None:
+    w = torch.tensor(2.0, requires_grad=True)
+    cube = w**3
+    retain = True if flag == "retain_graph" else None
+    (slope,) = torch.autograd.grad(
+        cube, w, retain_graph=retain, create_graph=flag == "create_graph"
+    )
+    assert (slope.grad_fn is not None) is has_graph
+    if second_pass:
+        assert torch.autograd.grad(cube, w)[0] == 12
+    else:
+        with pytest.raises(RuntimeError, match="a second time"):
+            torch.autograd.grad(cube, w)
+
+
+def test_retaining_alone_loses_the_second_derivative_without_an_error() -> None:
+    """One step of training by hand, and the loss after it: first order only."""
+    outer = {}
+    for create in False, True:
+        w = torch.tensor(2.0, requires_grad=True)
+        (g,) = torch.autograd.grad(2 * w**2, w, retain_graph=True, create_graph=create)
+        (outer[create],) = torch.autograd.grad(2 * (w - 0.1 * g) ** 2, w)
+    stepped = 4 * (2 - 0.1 * 8)
+    assert outer[False].item() == pytest.approx(stepped)
+    assert outer[True].item() == pytest.approx(stepped * (1 - 0.1 * 4))
+
+
+class Fit:
+    """A small network, the loss of its parameters, and the same of one long vector."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(1)
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)
+        ).double()
+        self.x, self.y = torch.randn(4, 2).double(), torch.randn(4, 1).double()
+        self.params = {name: p.detach() for name, p in self.net.named_parameters()}
+
+    def loss(self, params: dict[str, Tensor]) -> Any:
+        return (functional_call(self.net, params, (self.x,)) - self.y).square().mean()
+
+    def of_flat(self, flat: Tensor) -> Any:
+        pieces = flat.split([p.numel() for p in self.params.values()])
+        named = zip(self.params.items(), pieces, strict=True)
+        return self.loss({name: piece.view_as(p) for (name, p), piece in named})
+
+    def flat(self) -> Tensor:
+        return torch.cat([p.flatten() for p in self.params.values()])
+
+
+def test_the_hessian_of_a_network_in_blocks_in_one_matrix_and_in_products() -> None:
+    fit = Fit()
+    blocks = hessian(fit.loss)(fit.params)
+    matrix = hessian(fit.of_flat)(fit.flat())
+    rows = []
+    for a, p in fit.params.items():
+        for b, q in fit.params.items():
+            assert blocks[a][b].shape == p.shape + q.shape
+        row = [blocks[a][b].reshape(p.numel(), q.numel()) for b, q in fit.params.items()]
+        rows.append(torch.cat(row, 1))
+    torch.testing.assert_close(torch.cat(rows), matrix)
+    torch.testing.assert_close(matrix, matrix.T)
+    h = 1e-5
+    steps = h * torch.eye(len(matrix)).double()
+    slope, at = grad(fit.of_flat), fit.flat()
+    columns = [(slope(at + s) - slope(at - s)) / (2 * h) for s in steps]
+    torch.testing.assert_close(matrix, torch.stack(columns, 1), atol=1e-8, rtol=1e-5)
+
+    weights = list(fit.net.parameters())
+    value = (fit.net(fit.x) - fit.y).square().mean()
+    slopes = torch.autograd.grad(value, weights, create_graph=True)
+    along = [torch.randn_like(w) for w in weights]
+    moved = torch.autograd.grad(slopes, weights, along)
+    expected = matrix @ torch.cat([a.flatten() for a in along])
+    torch.testing.assert_close(torch.cat([m.flatten() for m in moved]), expected)
+
+
+def test_a_function_that_ignores_its_arguments_has_a_hessian_of_zeros() -> None:
+    fit = Fit()
+
+    def ignores(*params: Tensor) -> Any:
+        return (fit.net(fit.x) - fit.y).square().mean()
+
+    weights = tuple(fit.net.parameters())
+    assert not any(b.any() for row in functional.hessian(ignores, weights) for b in row)
+    with pytest.raises(RuntimeError, match="independent of the input"):
+        functional.hessian(ignores, weights, strict=True)
+    assert hessian(fit.of_flat)(fit.flat()).any()
+
+
+def test_the_diagonal_takes_a_product_per_entry_and_the_mean_over_signs_is_the_trace() -> None:
+    fit = Fit()
+    at = fit.flat()
+    matrix = hessian(fit.of_flat)(at)
+    diagonal = [e @ forward_reverse(fit.of_flat, at, e) for e in torch.eye(len(at)).double()]
+    torch.testing.assert_close(torch.stack(diagonal), matrix.diagonal())
+    H = by_hand(double((1.0, 2.0)))
+    samples = [z @ H @ z for z in map(double, every((-1.0, 1.0), repeat=2))]
+    assert torch.stack(samples).mean() == H.trace()
+    assert any(sample != H.trace() for sample in samples)
 
 
 def residuals(p: Tensor) -> Tensor:

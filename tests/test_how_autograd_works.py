@@ -22,6 +22,57 @@ TABLE = (PACKAGED / "autograd/derivatives.yaml").read_text(encoding="utf-8")
 ENTRIES = {text.split("(")[0]: text.split("\n\n")[0] for text in TABLE.split("\n- name: ")[1:]}
 
 
+def steps(x: Any, n: int) -> Any:
+    for _ in range(n):
+        x = 4 * x * (1 - x)
+    return x
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_the_three_ways_agree_with_the_chain_rule_by_hand(n: int) -> None:
+    sympy = pytest.importorskip("sympy")
+    at, h = 0.125, 1e-6
+    by_hand, value = 1.0, at
+    for _ in range(n):
+        by_hand, value = by_hand * (4 - 8 * value), steps(value, 1)
+    s = sympy.Symbol("s")
+    x = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.grad(steps(x, n), x)[0].item() == by_hand
+    assert float(sympy.diff(steps(s, n), s).subs(s, at)) == pytest.approx(by_hand, abs=1e-12)
+    numerical = (steps(at + h, n) - steps(at - h, n)) / (2 * h)
+    assert numerical == pytest.approx(by_hand, rel=1e-6)
+
+
+def test_the_formula_swells_and_the_graph_grows_by_a_constant() -> None:
+    sympy = pytest.importorskip("sympy")
+    s, x = sympy.Symbol("s"), torch.tensor(0.125, requires_grad=True)
+    formulas, graphs = [], []
+    for n in range(1, 7):
+        formulas.append(sympy.diff(steps(s, n), s).count_ops())
+        seen, todo = set(), [steps(x, n).grad_fn]
+        while todo:
+            node = todo.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                todo += [child for child, _ in node.next_functions]
+        graphs.append(len(seen))
+    assert all(later > 2 * earlier for earlier, later in itertools.pairwise(formulas))
+    assert graphs == [1 + 3 * n for n in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("csrc/autograd/autograd.h", "TORCH_API variable_list grad("),
+        ("csrc/api/include/torch/utils.h", "using NoGradGuard ="),
+        ("csrc/autograd/custom_function.h", "static auto apply("),
+        ("csrc/autograd/custom_function.h", "struct TORCH_API Function {"),
+    ],
+)
+def test_the_names_of_the_cpp_table_stand_in_the_installed_headers(header: str, name: str) -> None:
+    assert name in (INCLUDE / "torch" / header).read_text(encoding="utf-8")
+
+
 def tensors(node: Any) -> set[str]:
     names = [name for name in dir(node) if name.startswith("_saved_")]
     kept = [name for name in names if isinstance(getattr(node, name), Tensor)]
@@ -266,7 +317,6 @@ INSTALLED = {
     "node.h": INCLUDE / "torch/csrc/autograd",
     "engine.h": INCLUDE / "torch/csrc/autograd",
     "accumulate_grad.h": INCLUDE / "torch/csrc/autograd/functions",
-    "TensorImpl.h": INCLUDE / "c10/core",
 }
 
 

@@ -23,8 +23,8 @@ def loss(w: Tensor) -> Tensor:
     return 2 * w.square()
 
 
-def step(w: Tensor, lr: Tensor, create_graph: bool = True) -> Tensor:
-    (g,) = torch.autograd.grad(loss(w), w, create_graph=create_graph)
+def step(w: Tensor, lr: Tensor, create_graph: bool = True, retain_graph: bool = True) -> Tensor:
+    (g,) = torch.autograd.grad(loss(w), w, create_graph=create_graph, retain_graph=retain_graph)
     return w - lr * g
 
 
@@ -43,10 +43,12 @@ def test_the_derivatives_of_one_step(start: float, rate: float) -> None:
     assert for_lr.item() == pytest.approx(-(4 * w1.item()) * (4 * start))
 
 
-@given(st.floats(-3, 3), RATES)
-def test_without_create_graph_only_the_start_loses_a_term(start: float, rate: float) -> None:
+@given(st.floats(-3, 3), RATES, st.booleans())
+def test_without_create_graph_only_the_start_loses_a_term(
+    start: float, rate: float, retain_graph: bool
+) -> None:
     w0, lr = number(start), number(rate)
-    w1 = step(w0, lr, create_graph=False)
+    w1 = step(w0, lr, create_graph=False, retain_graph=retain_graph)
     for_w0, for_lr = torch.autograd.grad(loss(w1), [w0, lr])
     assert for_w0.item() == pytest.approx(4 * w1.item())
     assert for_lr.item() == pytest.approx(-(4 * w1.item()) * (4 * start))
