@@ -56,6 +56,13 @@ results = {
 for name, tensor in results.items():
     print(f"({name}).requires_grad =", tensor.requires_grad)
 
+# %% variable_call
+from torch.autograd import Variable
+
+old = Variable(torch.ones(1), volatile=True)
+print("type(old) =", type(old))
+print("isinstance(w, Variable) =", isinstance(w, Variable))
+
 # %% change_a_flag raises="RuntimeError"
 y = w * x
 y.requires_grad = False

@@ -21,6 +21,15 @@ print("y is saved =", y is saved)
 y.sum().backward()
 print("x.grad =", x.grad)
 
+# %% reuse
+a = torch.tensor(2.0, requires_grad=True)
+b = torch.tensor(3.0, requires_grad=True)
+h = a * b
+h = h * h
+a = torch.tensor(100.0)
+h.backward()
+print("b.grad =", b.grad)
+
 # %% sine
 x.grad = None
 y = x.sin()
@@ -150,6 +159,28 @@ h = x * 1
 for i in range(3):
     h[i] *= 2
 print("h =", h)
+
+# %% shapes
+x = torch.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
+results = {
+    "x.view(2, 2)": x.view(2, 2),
+    "x.view(2, 2).T": x.view(2, 2).T,
+    "x.view(2, 2).T.reshape(4)": x.view(2, 2).T.reshape(4),
+    "x.unsqueeze(0)": x.unsqueeze(0),
+    "x[1:3]": x[1:3],
+    "x[[0, 0, 3]]": x[[0, 0, 3]],
+    "torch.cat([x, x])": torch.cat([x, x]),
+    "x.expand(2, 4)": x.expand(2, 4),
+    "x + torch.zeros(2, 4)": x + torch.zeros(2, 4),
+    "x.clone()": x.clone(),
+}
+for name, y in results.items():
+    # zh: 第 i 个元素的梯度是 i，看它回到哪里
+    # en: element number i gets the gradient i; see where it comes back
+    count = torch.arange(1.0, y.numel() + 1).reshape(y.shape)
+    (gradient,) = torch.autograd.grad(y, x, count)
+    kind = "view" if y._base is x else "new"
+    print(f"{name:26} {kind:5} {gradient.tolist()}")
 
 
 # %% residual

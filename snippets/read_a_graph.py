@@ -118,6 +118,40 @@ for target, _ in y.grad_fn.next_functions:
 print("c.grad =", c.grad)
 print("d.grad =", d.grad)
 
+# %% names
+from torch import nn
+
+t = torch.ones(2, 3, requires_grad=True)
+linear = nn.Linear(3, 2)
+no_bias = nn.Linear(3, 2, bias=False)
+results = {
+    "linear(t)": linear(t),
+    "no_bias(t)": no_bias(t),
+    "linear(t[None])": linear(t[None]),
+    "no_bias(t[None])": no_bias(t[None]),
+    "t @ t.T": t @ t.T,
+    "t.t()": t.t(),
+    "t.T": t.T,
+    "t.view(6)": t.view(6),
+    "t.T.reshape(6)": t.T.reshape(6),
+    "t[0]": t[0],
+    "t[:1]": t[:1],
+    "t[t > 0]": t[t > 0],
+    "t.sum()": t.sum(),
+    "t.sum(0)": t.sum(0),
+    "t.double()": t.double(),
+    "t.clone()": t.clone(),
+    "nn.LayerNorm(3)(t)": nn.LayerNorm(3)(t),
+    "nn.CrossEntropyLoss()(t, …)": nn.CrossEntropyLoss()(t, torch.tensor([0, 1])),
+}
+for name, tensor in results.items():
+    print(f"{name:28}", type(tensor.grad_fn).__name__)
+
+# %% names_of_a_layer
+targets = linear(t).grad_fn.next_functions
+for name, (target, _) in zip(("bias", "input", "weight"), targets, strict=True):
+    print(f"{name}: the gradient goes to", type(target).__name__)
+
 
 # %% own
 class Scale(torch.autograd.Function):

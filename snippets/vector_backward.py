@@ -139,6 +139,14 @@ x.grad = None
 f(x).backward(torch.ones(1, 2))
 print("from_ones =", x.grad)
 
+# %% batch
+w = torch.tensor(1.0, requires_grad=True)
+losses = w * torch.tensor([1.0, 2.0, 6.0])
+(of_sum,) = torch.autograd.grad(losses.sum(), w, retain_graph=True)
+(of_mean,) = torch.autograd.grad(losses.mean(), w)
+print("of_sum =", of_sum)
+print("of_mean =", of_mean)
+
 # %% one_element
 x.grad = None
 z = x.prod().reshape(1, 1)

@@ -244,3 +244,36 @@ def test_rebinding_the_name_loses_the_leaf_and_updating_in_place_keeps_it() -> N
     assert w.is_leaf
     assert w.requires_grad
     assert w == rebound
+
+
+def test_variable_gives_a_plain_tensor() -> None:
+    Variable: Any = torch.autograd.Variable
+    data = torch.ones(2)
+    old: Any = Variable(data, requires_grad=True)
+    assert type(old) is Tensor
+    assert isinstance(data, Variable)
+    (old * old).sum().backward()
+    assert old.grad is not None
+    assert old.grad.tolist() == [2, 2]
+
+
+def test_volatile_has_no_effect_and_retain_variables_is_refused() -> None:
+    Variable: Any = torch.autograd.Variable
+    with pytest.warns(UserWarning, match="volatile was removed and now has no effect"):
+        old = Variable(torch.ones(1), volatile=True)
+    w = leaf(2.0)
+    loss: Any = (w * old).sum()
+    assert loss.requires_grad
+    with pytest.raises(TypeError, match="unexpected keyword argument 'retain_variables'"):
+        loss.backward(retain_variables=True)
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert w.grad is not None
+    assert w.grad.item() == 2
+
+
+def test_rows_that_were_not_looked_up_get_zero() -> None:
+    table = torch.nn.Embedding(4, 2)
+    table(torch.tensor([1, 3, 3])).sum().backward()
+    assert table.weight.grad is not None
+    assert table.weight.grad.tolist() == [[0, 0], [1, 1], [0, 0], [2, 2]]

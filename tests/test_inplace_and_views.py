@@ -188,6 +188,82 @@ def test_the_history_of_the_base_ends_in_copy_slices() -> None:
     assert (v._version, h._version) == (1, 1)
 
 
+# How a result is made from x, and whether it shares the memory of x.
+SHAPES: list[tuple[Callable[[Tensor], Tensor], bool]] = [
+    (lambda x: x.view(2, 2), True),
+    (lambda x: x.view(2, 2).T, True),
+    (lambda x: x.view(2, 2).T.reshape(4), False),
+    (lambda x: x.reshape(2, 2), True),
+    (lambda x: x.unsqueeze(0), True),
+    (lambda x: x.view(2, 2).permute(1, 0), True),
+    (lambda x: x[1:3], True),
+    (lambda x: x[[0, 0, 3]], False),
+    (lambda x: torch.cat([x, x]), False),
+    (lambda x: torch.stack([x, x]), False),
+    (lambda x: x.expand(2, 4), True),
+    (lambda x: x + torch.zeros(2, 4), False),
+    (lambda x: x.clone(), False),
+]
+
+
+@pytest.mark.parametrize(("make", "shares"), SHAPES)
+def test_gradients_go_back_to_where_the_values_came_from(
+    make: Callable[[Tensor], Tensor], shares: bool
+) -> None:
+    """The oracle: let each element carry its own place, and add up by place."""
+    x = leaf(0, 1, 2, 3)
+    y = make(x)
+    count = torch.arange(1.0, y.numel() + 1).double().reshape(y.shape)
+    expected = [0.0] * 4
+    for place, gradient in zip(y.flatten().tolist(), count.flatten().tolist(), strict=True):
+        expected[int(place)] += gradient
+    assert torch.autograd.grad(y, x, count)[0].tolist() == expected
+    assert (y.untyped_storage().data_ptr() == x.untyped_storage().data_ptr()) is shares
+    assert (y._base is x) is shares
+
+
+def test_a_write_into_a_clone_leaves_the_original_and_its_gradient() -> None:
+    x = leaf(1, 2)
+    y = x.clone()
+    y *= 10
+    assert x.tolist() == [1, 2]
+    assert grad(y, x) == [[10, 10]]
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct")
+def test_what_leaves_the_graph_has_no_way_back() -> None:
+    x = leaf(2)
+    for number in (x.item(), x.tolist()):
+        assert not isinstance(number, Tensor)
+    for outside in (torch.tensor(x), x.detach()):
+        assert outside.grad_fn is None
+        assert not outside.requires_grad
+
+
+@given(st.floats(-3, 3), st.floats(-3, 3))
+def test_a_name_given_away_does_not_change_the_gradient(first: float, second: float) -> None:
+    a, b = leaf(first), leaf(second)
+    old = a
+    h = a * b
+    h = h * h
+    a = leaf(100)
+    h.sum().backward()
+    assert b.grad is not None
+    assert b.grad.item() == pytest.approx(2 * first**2 * second)
+    assert old.grad is not None
+    assert a.grad is None
+
+
+def test_a_layer_may_be_applied_to_its_own_result() -> None:
+    x = start = leaf(0.5)
+    for _ in range(3):
+        x = torch.sin(x)
+    (found,) = torch.autograd.grad(x.sum(), start)
+    a = torch.tensor(0.5).double()
+    expected = a.cos() * a.sin().cos() * a.sin().sin().cos()
+    torch.testing.assert_close(found, expected.reshape(1))
+
+
 def test_views_that_come_several_at_a_time_refuse() -> None:
     for several in (torch.unbind, lambda h: h.split(1), lambda h: h.chunk(2)):
         first = several(leaf(1, 2, 3) * 1)[0]

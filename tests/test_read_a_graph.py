@@ -301,6 +301,39 @@ def test_the_pictures_use_the_words_of_the_page(language: str, words: list[str])
         assert f">{word}" in html, word
 
 
+# --- Names
+
+
+def name(tensor: Tensor) -> str:
+    return type(tensor.grad_fn).__name__
+
+
+def test_a_linear_layer_is_a_transposition_and_an_addmm() -> None:
+    layer, t = torch.nn.Linear(3, 2), torch.ones(2, 3, requires_grad=True)
+    out = layer(t)
+    assert type(out.grad_fn) is type(torch.addmm(layer.bias, t, layer.weight.t()).grad_fn)
+    (bias, _), (data, _), (weight, _) = node(out).next_functions
+    assert bias.variable is layer.bias
+    assert data.variable is t
+    assert weight.name() == "TBackward0"
+    assert weight.next_functions[0][0].variable is layer.weight
+
+
+def test_the_digit_tells_variants_apart() -> None:
+    t = torch.ones(2, 3, requires_grad=True)
+    assert [name(t.sum()), name(t.sum(0))] == ["SumBackward0", "SumBackward1"]
+
+
+def test_an_unsafe_view_is_a_view_for_gradients_and_none_for_writes() -> None:
+    t = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    flat = t.T.reshape(4)
+    assert name(flat) == "UnsafeViewBackward0"
+    assert flat._base is None
+    count = torch.arange(4.0)
+    (found,) = torch.autograd.grad(flat, t, count)
+    assert found.tolist() == count.reshape(2, 2).T.tolist()
+
+
 # --- The exercises
 
 

@@ -344,3 +344,26 @@ def test_recordings_of_two_graphs_are_not_joined() -> None:
     v = leaf(3.0)
     with pytest.raises(ValueError, match="not of the same graph"):
         record(v * 2).then(record(v.exp()))
+
+
+def test_tensorboard_draws_a_trace_of_the_forward_pass() -> None:
+    """The package need not be installed to read how torch makes its graph."""
+    source = Path(torch.__file__).with_name("utils") / "tensorboard" / "_pytorch_graph.py"
+    text = source.read_text(encoding="utf-8")
+    assert "torch.jit.trace(" in text
+    assert "next_functions" not in text
+
+
+def test_a_recording_has_what_the_table_of_tools_says() -> None:
+    net = torch.nn.Linear(2, 1)
+    net(torch.ones(1, 2)).sum().backward()
+    graph = record(net(torch.ones(1, 2)).exp().sum(), net=net)
+    ran = [step.node for step in graph.steps]
+    assert sorted(ran) == [one.id for one in graph.nodes]
+    assert any(one.saved for one in graph.nodes)
+    ends = [step for step in graph.steps if graph.nodes[step.node].kind == "accumulate"]
+    assert {graph.nodes[step.node].label for step in ends} == {"net.weight", "net.bias"}
+    for step in ends:
+        assert step.before is not None
+        assert step.after is not None
+        assert step.before.text != step.after.text

@@ -168,6 +168,20 @@ def test_contributions_of_a_fork_add_up(value: float) -> None:
     assert v.grad == 2 * value + 1
 
 
+@given(INTEGERS, INTEGERS)
+def test_a_weight_used_twice_gets_the_sum_over_its_uses(w0: float, x0: float) -> None:
+    """The same layer twice is $w^2 x$; two layers that share their weight are the same thing."""
+    first = torch.nn.Linear(1, 1, bias=False).double()
+    second = torch.nn.Linear(1, 1, bias=False).double()
+    torch.nn.init.constant_(first.weight, w0)
+    second.weight = first.weight
+    x = torch.tensor([x0]).double()
+    for output in (first(first(x)), second(first(x))):
+        (found,) = torch.autograd.grad(output.sum(), first.weight)
+        assert found.item() == 2 * w0 * x0
+    assert len(list(torch.nn.Sequential(first, second).parameters())) == 1
+
+
 @given(st.lists(INTEGERS, min_size=1, max_size=12), st.integers(1, 5))
 def test_micro_batches_accumulate_the_gradient_of_the_whole_batch(
     values: list[float], size: int

@@ -245,3 +245,16 @@ def test_a_linear_map_is_its_own_jacobian(m: int, n: int, seed: int) -> None:
     torch.testing.assert_close(jacobian(lambda x: x @ A.T, x).reshape(m, n), A)
     (x @ A.T).backward(v)
     torch.testing.assert_close(x.grad, v @ A)
+
+
+@untimed
+@given(st.lists(number, min_size=1, max_size=6))
+def test_a_mean_has_the_gradient_of_the_sum_divided_by_n(factors: list[float]) -> None:
+    w = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    losses = w * torch.tensor(factors).double()
+    (of_sum,) = torch.autograd.grad(losses.sum(), w, retain_graph=True)
+    (of_mean,) = torch.autograd.grad(losses.mean(), w, retain_graph=True)
+    torch.testing.assert_close(of_sum, torch.tensor(sum(factors)).double())
+    torch.testing.assert_close(of_mean * len(factors), of_sum)
+    v = torch.full_like(losses, 1 / len(factors))
+    torch.testing.assert_close(torch.autograd.grad(losses, w, v)[0], of_mean)
