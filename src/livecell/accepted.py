@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from livecell import passages
 from livecell.errors import LivecellError
 from livecell.passages import Group
 from livecell.settings import Settings
@@ -101,7 +100,7 @@ class Page:
         Raises:
             LivecellError: a file is not what it should be, or the record cannot be read.
         """
-        return list(judge(self.source.texts, self._entries))
+        return list(judge(self.source.twins(), self._entries))
 
     @cached_property
     def _entries(self) -> list[tuple[Key, str]]:
@@ -188,11 +187,11 @@ def _hashes(keys: Iterable[Key]) -> set[tuple[int, str]]:
     return {(n, h) for key in keys for n, part in enumerate(key) for h in part.split("+")}
 
 
-def judge(texts: Sequence[str], entries: Sequence[tuple[Key, str]]) -> Iterator[Pair]:
-    """The twin passages of pages with these Markdowns, held to what is recorded."""
+def judge(twins: Iterable[tuple[Group, ...]], entries: Sequence[tuple[Key, str]]) -> Iterator[Pair]:
+    """Twin passages, held to what is recorded."""
     recorded = {key for key, _ in entries}
     known = _hashes(recorded)
-    for groups in passages.twins(texts):
+    for groups in twins:
         pair = Pair(groups, "accepted")
         if pair.key in recorded:
             yield pair

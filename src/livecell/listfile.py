@@ -127,29 +127,30 @@ def unfolded(node: Any) -> str:
     return _FOLD.sub("", " ".join(node.value.split()))
 
 
-def said(node: Any, language: str) -> Iterator[tuple[Any, list[list[Any]]]]:
-    """The entries that say something in a language, each with the texts of its fields, as nodes.
+def said(
+    node: Any, languages: Sequence[str]
+) -> Iterator[tuple[Any, dict[str, dict[str, list[Any]]]]]:
+    """The entries that say something in one of the languages, as nodes, and what they say.
 
-    These are the fields `zh`, `zh_def` and so on, but for lists of words as they are met with.
+    Which is: by field, without its language, and by language, the texts. The fields `zh` and `en`
+    are one, called ""; `zh_def` and `en_def` are another. Lists of words as they are met with say
+    nothing.
     """
     if isinstance(node, yaml.MappingNode):
-        if fields := [_texts(value) for key, value in node.value if _is_text(key.value, language)]:
-            yield node, [texts for texts in fields if texts]
+        fields: dict[str, dict[str, list[Any]]] = {}
+        for key, value in node.value:
+            tag, _, what = key.value.partition("_")
+            if tag in languages and what not in ("also", "avoid", "except"):
+                texts = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                fields.setdefault(what, {})[tag] = texts
+        if fields:
+            yield node, fields
         else:
             for _, value in node.value:
-                yield from said(value, language)
+                yield from said(value, languages)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            yield from said(value, language)
-
-
-def _is_text(field: str, language: str) -> bool:
-    tag, _, what = field.partition("_")
-    return tag == language and what not in ("also", "avoid", "except")
-
-
-def _texts(node: Any) -> list[Any]:
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
+            yield from said(value, languages)
 
 
 def line_of(node: Any) -> int:

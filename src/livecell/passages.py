@@ -21,7 +21,6 @@ ITEM = re.compile(r" *(?:[-*+]|\d+[.)]|\|)(?: |$)| *\|")
 """The beginning of a list item, or of a row of a table."""
 RULE = re.compile(r" *\|?[ :|-]+\|[ :|-]*")
 """The line below the head of a table, which says nothing."""
-MERE = re.compile(rf"{pages.STRAY.pattern}|#+ \{{#[\w-]+\}}$")
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def twins(texts: Sequence[str]) -> Iterator[tuple[Group, ...]]:
             return
         if len({len(part.passages) for part in parts}) == 1:
             for group in zip(*(part.passages for part in parts), strict=True):
-                if not _is_mere_anchor(group):
+                if not _is_mere_cell(group):
                     yield tuple((passage,) for passage in group)
         else:
             yield tuple(tuple(part.passages) for part in parts)
@@ -78,9 +77,9 @@ def hashes(text: str) -> set[str]:
     return {passage.hash for part in _parts(text) for passage in part.passages}
 
 
-def _is_mere_anchor(passages: Sequence[Passage]) -> bool:
-    """Whether these are the fences of one cell, or headings, without words of any language."""
-    return len({p.text for p in passages}) == 1 and MERE.match(passages[0].text) is not None
+def _is_mere_cell(passages: Sequence[Passage]) -> bool:
+    """Whether these are the fences of one cell, with no words in their options."""
+    return len({p.text for p in passages}) == 1 and pages.STRAY.match(passages[0].text) is not None
 
 
 def _parts(text: str) -> list[_Part]:

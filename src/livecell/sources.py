@@ -1,18 +1,18 @@
 """What the site says in more than one language: pages, labs, and lists in YAML.
 
-Pages have a file per language; a lab and a list hold every language in one. Here each of them is a
-Markdown text per language, with its lines where the file has them.
+Pages have a file per language; a lab and a list hold every language in one.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from livecell import cells, labfile, listfile, pages
+from livecell import cells, labfile, listfile, pages, passages
 from livecell.errors import LivecellError, nearest
+from livecell.passages import Group, Passage
 from livecell.settings import Settings
 
 LIST = ".yml"
@@ -34,43 +34,58 @@ class Source:
     languages: tuple[str, ...]
 
     @property
-    def shares_a_file(self) -> bool:
-        """Whether one file holds all languages."""
-        return len(set(self.files)) == 1
+    def is_list(self) -> bool:
+        """Whether it is a list in YAML, and no page."""
+        return self.name.endswith(LIST)
 
-    @cached_property
-    def texts(self) -> list[str]:
-        """The present Markdown, per language.
+    def markdown(self, number: int, held: str) -> str:
+        """A page or a lab in this language, of what its file holds, or once held.
 
-        Raises:
-            LivecellError: a file is not what it should be.
-        """
-        return [self.text(n, pages.text_of(file)) for n, file in enumerate(self.files)]
-
-    def text(self, number: int, held: str) -> str:
-        """The Markdown in this language, made of what the file holds, or once held.
+        Every line is where the file has it.
 
         Raises:
             LivecellError: the file is not what it should be.
         """
-        file, language = self.files[number], self.languages[number]
-        if labfile.is_lab(self.name):
-            code = cells.parse(held, file, self.languages)
-            return labfile.pages(held, file, self.name, code, self.languages)[language]
-        return _listed(held, language) if self.name.endswith(LIST) else held
+        if not labfile.is_lab(self.name):
+            return held
+        file = self.files[number]
+        code = cells.parse(held, file, self.languages)
+        return labfile.pages(held, file, self.name, code, self.languages)[self.languages[number]]
+
+    def twins(self) -> Iterator[tuple[Group, ...]]:
+        """The passages that say the same in every language, as the files are now.
+
+        Raises:
+            LivecellError: a file is not what it should be.
+        """
+        held = [pages.text_of(file) for file in self.files]
+        if self.is_list:
+            return _listed(held[0], self.languages)
+        return passages.twins([self.markdown(n, text) for n, text in enumerate(held)])
+
+    def hashes(self, number: int, held: str) -> set[str]:
+        """The hashes of all passages in this language, of what the file holds, or once held.
+
+        Raises:
+            LivecellError: the file is not what it should be.
+        """
+        if self.is_list:
+            groups = (twins[number] for twins in _listed(held, self.languages))
+            return {passage.hash for group in groups for passage in group}
+        return passages.hashes(self.markdown(number, held))
 
 
-def _listed(held: str, language: str) -> str:
-    """A heading where an entry begins that says something in this language, and a list of it."""
-    lines = [""] * (held.count("\n") + 1)
-    for entry, fields in listfile.said(listfile.compose(held), language):
-        name = re.sub(r"[^\w-]+", "-", str(entry.value[0][1].value))
-        for texts in fields:
-            said = " | ".join(map(listfile.unfolded, texts))
-            lines[listfile.line_of(texts[0]) - 1] += f"- {said}"
-        first = listfile.line_of(entry) - 1
-        lines[first] = lines[first] or f"## {{#{name}}}"
-    return "\n".join(lines)
+def _listed(held: str, languages: tuple[str, ...]) -> Iterator[tuple[Group, ...]]:
+    """The twin passages of a list: a field of an entry is one in each language."""
+    for entry, fields in listfile.said(listfile.compose(held), languages):
+        name = str(entry.value[0][1].value)
+        for field in fields.values():
+            groups: list[Group] = []
+            for language in languages:
+                texts = field.get(language, [])
+                said = " | ".join(map(listfile.unfolded, texts))
+                groups.append((Passage(listfile.line_of(texts[0]), said, name),) if said else ())
+            yield tuple(groups)
 
 
 def find(settings: Settings, name: str) -> Source:
@@ -109,7 +124,7 @@ def _lists(settings: Settings) -> list[str]:
             root = listfile.compose(pages.text_of(path))
         except LivecellError:
             continue  # `livecell.check` says what is wrong with it
-        if all(any(listfile.said(root, language)) for language in settings.languages):
+        if all(any(listfile.said(root, [language])) for language in settings.languages):
             found.append(path.relative_to(settings.docs).as_posix())
     return found
 

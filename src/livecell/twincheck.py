@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from livecell import passages, sources
+from livecell import sources
 from livecell.accepted import Page, Pair
 from livecell.errors import LivecellError, relative
 from livecell.history import History
@@ -70,7 +70,7 @@ def _holds(page: Page, pair: Pair, language: int) -> Callable[[str], bool]:
 
     def holds(held: str) -> bool:
         try:
-            return wanted <= passages.hashes(page.source.text(language, held))
+            return wanted <= page.source.hashes(language, held)
         except LivecellError:
             return False  # it was not yet what it is now
 

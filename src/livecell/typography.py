@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from livecell import pages, sources
+from livecell import labfile, listfile, pages, sources
 from livecell.errors import LivecellError
 from livecell.settings import Settings
 from livecell.superfences import fences
@@ -197,9 +197,12 @@ def check(settings: Settings) -> list[LivecellError]:
                 told += _told(file, pages.text_of(file), comments)
         for name in sources.names(settings):
             source = sources.find(settings, name)
-            if source.shares_a_file:
-                with suppress(LivecellError):
-                    told += _told(source.files[number], source.texts[number], texts)
+            file = source.files[number]
+            with suppress(LivecellError):
+                if source.is_list:
+                    told += _listed(file, tag)
+                elif labfile.is_lab(name):
+                    told += _told(file, source.markdown(number, pages.text_of(file)), texts)
     return told
 
 
@@ -211,3 +214,14 @@ def _told(
         for fault in faults(piece):
             line = text.count("\n", 0, start + fault.start) + 1
             yield LivecellError(fault.problem, file, line, found=fault.found, expected=fault.right)
+
+
+def _listed(file: Path, language: str) -> Iterator[LivecellError]:
+    """The faults in the texts of a list."""
+    for _, fields in listfile.said(listfile.compose(pages.text_of(file)), [language]):
+        for text in (text for field in fields.values() for text in field[language]):
+            for fault in faults(listfile.unfolded(text)):
+                line = listfile.line_of(text)
+                yield LivecellError(
+                    fault.problem, file, line, found=fault.found, expected=fault.right
+                )

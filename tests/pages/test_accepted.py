@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from livecell import LivecellError, Settings, lag, sources, twincheck
 from livecell.accepted import Page
 
+ROOT = Path(__file__).parents[2]
 ZH = """\
 ---
 description: 说明
@@ -402,6 +404,17 @@ def test_labs_and_lists_are_kept_true_as_well(
         assert lag.sections(shared.settings, "labs/l", language) == (section,)
     assert shared.accept(f"{name}:{late}") == 1
     assert shared.told() == []
+
+
+def test_every_field_of_the_site_s_lists_has_a_twin() -> None:
+    settings = Settings.load(ROOT)
+    lists = [name for name in sources.names(settings) if name.endswith(".yml")]
+    assert len(lists) > 5
+    for name in lists:
+        text = (settings.docs / name).read_text(encoding="utf-8")
+        twins = list(sources.find(settings, name).twins())
+        assert len(twins) == len(re.findall(r"(?m)^ +(?:- )?zh(?!_also|_avoid)\w*:", text)), name
+        assert all(all(groups) for groups in twins), name
 
 
 def test_words_to_avoid_have_no_twin(shared: Pages) -> None:
