@@ -244,10 +244,6 @@ for optimizer in optimizers:
 scaler.update()
 print("a =", round(a.item(), 2), " b =", round(b.item(), 2))
 
-# %% half
-print("torch.tensor(1e-8).half() =", torch.tensor(1e-8).half())
-print("torch.tensor(70000.0).half() =", torch.tensor(70000.0).half())
-
 # %% noise
 from itertools import combinations
 

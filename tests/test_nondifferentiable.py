@@ -295,6 +295,14 @@ def test_topk_and_sort_send_the_gradient_to_where_the_values_came_from(
     assert gradient(lambda x: x.sort().values * ranks, *values) == by_rank
 
 
+def test_the_sum_of_a_softmax_is_no_test_of_its_edge() -> None:
+    x = torch.tensor([0.2, 0.9, 0.5], dtype=torch.float64, requires_grad=True)
+    (of_sum,) = torch.autograd.grad(x.softmax(0).sum(), x)
+    (of_one,) = torch.autograd.grad(x.softmax(0)[0], x)
+    torch.testing.assert_close(of_sum, torch.zeros_like(x))
+    assert (of_one.abs() > 0.05).all()
+
+
 def test_what_has_no_edge_and_what_fails_only_in_backward() -> None:
     x = torch.tensor([0.2, 0.9, 0.5], requires_grad=True)
     for unconnected in (
