@@ -236,6 +236,8 @@ def test_gradcheck_finds_a_cut_term_and_passes_a_useless_gradient() -> None:
     p = torch.tensor([0.3, 0.6], dtype=torch.float64, requires_grad=True)
     with pytest.raises(GradcheckError, match="Jacobian mismatch"):
         gradcheck(lambda p: p.square().sum() + torch.tensor(p.sum().item()), p)
+    accuracy = (p > 0.5).double().mean()
+    assert not accuracy.requires_grad
     assert gradcheck(lambda p: (p > 0.5).double().mean(), p)
 
 

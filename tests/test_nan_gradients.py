@@ -90,6 +90,8 @@ def test_an_empty_row_and_its_cures(
 
 def test_minus_a_billion_is_infinite_in_half_precision() -> None:
     assert torch.tensor(-1e9).half() == -math.inf
+    with pytest.raises(RuntimeError, match="without overflow"):
+        torch.zeros(2).half().masked_fill(torch.tensor([True, False]), -1e9)
     assert torch.tensor(-1e9).bfloat16().isfinite()
 
 

@@ -211,6 +211,25 @@ def test_a_small_temperature_is_less_biased_and_more_noisy() -> None:
     assert near(grad((log_prob * loss[action]).sum(), many)[0], exact)
 
 
+def test_the_hard_gradient_of_a_loss_that_is_not_quadratic_stays_wrong() -> None:
+    """From choice a to b it takes (f'(a) + f'(b)) / 2 for the slope of the chord."""
+    torch.manual_seed(0)
+    p = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    reward = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+    loss = (reward - 3) ** 4
+    exact = p * (loss - p @ loss)
+    slope = 4 * (reward - 3) ** 3
+    steps = reward[:, None] - reward
+    trapezoid = (p[:, None] * p * steps * (slope[:, None] + slope) / 2).sum(1)
+    assert (trapezoid / exact >= 1.1).all()
+    assert trapezoid[0] / exact[0] > 2
+    for hard, expected in (True, trapezoid), (False, exact):
+        many = p.log().expand(4 * MANY, 3).clone().requires_grad_()
+        y = F.gumbel_softmax(many, tau=0.02, hard=hard)
+        (g,) = grad(((y @ reward - 3) ** 4).sum(), many)
+        assert near(g, expected)
+
+
 @given(st.floats(0.0, 0.9), st.integers(0, 1000))
 def test_dropout_goes_back_through_its_own_mask(p: float, seed: int) -> None:
     torch.manual_seed(seed)
