@@ -195,7 +195,7 @@ print("accuracy:", gradcheck(accuracy, p))
 
 
 def half_cut(p):
-    return (p - t).square().mean() + 0.5 * torch.tensor(p.abs().sum().item())
+    return (p - t).square().mean() + 0.5 * p.abs().sum().item()
 
 
 gradcheck(half_cut, p)

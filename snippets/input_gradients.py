@@ -180,7 +180,7 @@ pgd = x.detach()
 losses = [cross_entropy(classifier(i), label).item() for i in (image, fgsm, pgd)]
 print("losses == sorted(losses) =", losses == sorted(losses))
 
-# %% optimise
+# %% optimize
 x = (0.5 * torch.rand(1, 1, 12, 12)).requires_grad_()
 optimizer = torch.optim.Adam([x], lr=0.05)
 print("before =", round(classifier(x)[0, 0].item(), 1))
@@ -193,7 +193,7 @@ for _ in range(100):
 print("after =", round(classifier(x)[0, 0].item(), -1))
 
 # %% changed
-show({"10 steps": pgd, "minus the image": pgd - image, "optimised": x})
+show({"10 steps": pgd, "minus the image": pgd - image, "optimized": x})
 
 
 # %% field

@@ -239,6 +239,9 @@ def test_gradcheck_finds_a_cut_term_and_passes_a_useless_gradient() -> None:
     accuracy = (p > 0.5).double().mean()
     assert not accuracy.requires_grad
     assert gradcheck(lambda p: (p > 0.5).double().mean(), p)
+    # Not because of the accuracy: any result without a graph is held to a slope of 0.
+    with pytest.raises(GradcheckError, match="Numerical gradient for function expected to be zero"):
+        gradcheck(lambda p: p.detach().sum(), p)
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,29 @@ def test_the_hard_gradient_of_a_loss_that_is_not_quadratic_stays_wrong() -> None
         assert near(g, expected)
 
 
+@pytest.mark.parametrize("hard", [True, False])
+def test_straight_through_stays_biased_unless_the_loss_is_quadratic(hard: bool) -> None:
+    torch.manual_seed(0)
+    logits = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64).log()
+    reward = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+    p = logits.softmax(0)
+    many = logits.expand(MANY, 3).clone().requires_grad_()
+    y = F.gumbel_softmax(many, tau=0.05, hard=hard)
+    for power, right in (2, True), (4, not hard):
+        loss = (reward - 2) ** power
+        exact = p * (loss - p @ loss)
+        (g,) = torch.autograd.grad(((y @ reward - 2) ** power).sum(), many, retain_graph=True)
+        assert near(g, exact) is right
+
+
+def test_the_mean_over_dropout_masks_is_one() -> None:
+    torch.manual_seed(0)
+    x = torch.ones(MANY, 1, dtype=torch.float64, requires_grad=True)
+    (g,) = grad(F.dropout(x, p=0.5).sum(), x)
+    assert near(g, 1.0)
+    assert g.unique().tolist() == [0, 2]
+
+
 @given(st.floats(0.0, 0.9), st.integers(0, 1000))
 def test_dropout_goes_back_through_its_own_mask(p: float, seed: int) -> None:
     torch.manual_seed(seed)
