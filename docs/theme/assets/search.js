@@ -26,7 +26,7 @@
   const [SETUP, QUERY] = [0, 2] // types of Material's messages
   const NOISE = new Set((
     "a an and are as at be but by can do does for from how i in is it its my of on or so that the " +
-    "their then there this to was what when which why with you your"
+    "their then there this to torch was what when which why with you your"
   ).split(" "))
   const LONGEST = 8
   let separator = /\s+/
@@ -50,7 +50,7 @@
   // Material looks for whatever begins with a word; the word itself is the better answer. And it cuts
   // Chinese by itself, but never looks at the last character (计算图 becomes 计算): so each word gets
   // one more to lose, which no text has.
-  const both = (word, lost = "") => [word + lost, `${word}${lost}^4`]
+  const both = (word, lost = "") => [word + lost, `${word}${lost}^8`]
   const ask = word => {
     if (/^\w+$/.test(word)) return both(word)
     const known = (word.match(/\p{sc=Han}+/gu) ?? []).flatMap(cut)
