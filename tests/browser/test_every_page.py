@@ -30,6 +30,20 @@ FEWER = """() => {
     for (const one of [...code, ...menu]) one.dataset.more = ""
 }"""
 OTHERS = {"exclude": [["[data-more]"]]}
+# The colours of an element follow from its name, its classes, and those of what it stands in: the
+# third of a kind on a page tells nothing new, unless there is something new in it. It is hidden.
+FEW_OF_A_KIND = """() => {
+    const kind = one => one.tagName + one.className
+    const met = new Map()
+    const known = one => {
+        const name = kind(one) + kind(one.parentElement) + kind(one.parentElement.parentElement)
+        met.set(name, (met.get(name) ?? 0) + 1)
+        const told = [...one.children].filter(child => !known(child)).length === 0
+        if (told && met.get(name) > 2) one.style.display = "none"
+        return one.style.display === "none"
+    }
+    known(document.querySelector("article"))
+}"""
 STILL = 0.01
 """What a page may shift by itself; 0.1 is called good."""
 COLOURS = ["color-contrast", "link-in-text-block"]
@@ -106,12 +120,14 @@ def wrong_on_pages(language: str, site: Path, tab: Page, home: str) -> list[str]
             tab.reload()
             moved = min(moved, scroll_down(tab))
         told += [f"moved by {moved:.3f}"] if moved > STILL else []
-        tab.evaluate("document.body.dataset.mdColorScheme = 'slate'")
-        tab.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
-        told += [f"dark: {one}" for one in violations(tab, OTHERS, COLOURS)]
         tab.set_viewport_size({"width": 320, "height": 640})  # 1280 px at 400 %
         width = tab.evaluate("document.documentElement.scrollWidth")
         told += [f"{width} px wide at 400 %"] if width > 320 else []
+        tab.set_viewport_size({"width": 1360, "height": 900})
+        tab.evaluate("document.body.dataset.mdColorScheme = 'slate'")
+        tab.wait_for_function("document.getAnimations().every(one => one.playState !== 'running')")
+        tab.evaluate(FEW_OF_A_KIND)
+        told += [f"dark: {one}" for one in violations(tab, OTHERS, COLOURS)]
         told += seen(tab)["blocked"]
         wrong += [f"/{language}{name}: {one}" for one in told]
     return wrong

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from playwright.sync_api import Page, expect
-from tests.support.searching import ask
+from tests.support.searching import answer
 
 from livecell import Runner, Settings, atlas
 
@@ -100,7 +100,7 @@ def test_the_search_finds_the_entry_of_a_message_first(
         cell = runner.result(f"errors/{entry.family}").cell(entry.cell)
         assert cell is not None
         message = cell.error["evalue"] if cell.error else entry.message
-        links = ask(tab, " ".join(message.split()))
+        links = answer(tab, " ".join(message.split()))
         place = f"/{language}errors/{entry.family}/#{entry.id}"
         same = [one.id for one in known.listed if one.message == entry.message]
         first = next(iter(links), "nothing")

@@ -433,7 +433,7 @@ def test_deterministic_mode_refuses_and_warns() -> None:
 def test_scatter_is_max_unpool(runner: Runner) -> None:
     x = torch.arange(16.0).reshape(1, 1, 4, 4)
     largest, places = nn.functional.max_pool2d(x, 2, return_indices=True)
-    expected = nn.functional.max_unpool2d(largest, places, [2])
+    expected = nn.functional.max_unpool2d(largest, places, [2, 2])
     flat = torch.zeros(1, 1, 16).scatter(2, places.flatten(2), largest.flatten(2))
     assert torch.equal(flat.reshape(1, 1, 4, 4), expected)
     assert "values.grad = tensor([[[[1.]]]])" in printed(runner, "not_deterministic_cure")

@@ -23,10 +23,27 @@ _ASK = """async ([text, found]) => {
 }"""
 
 
+# The atlas looks at every change, Material's search at keys alone.
+_ANSWER = """async text => {
+    const [box] = document.getElementsByClassName("md-search__input")
+    const entry = document.querySelector(".lc-search-answer")
+    box.value = text
+    box.dispatchEvent(new Event("input", { bubbles: true }))
+    while (entry.dataset.asked !== text) await new Promise(resolve => setTimeout(resolve, 1))
+    return [...entry.querySelectorAll("a")].map(link => link.href)
+}"""
+
+
 def ask(tab: Page, text: str) -> list[str]:
     """Put a question into the search box; the addresses that it lists, best first.
 
     The box must have the focus.
     """
     links: list[str] = tab.evaluate(_ASK, [text, _FOUND])
+    return links
+
+
+def answer(tab: Page, text: str) -> list[str]:
+    """The entries of the error atlas that the box puts above all other answers to this question."""
+    links: list[str] = tab.evaluate(_ANSWER, text)
     return links

@@ -34,13 +34,6 @@ for (const link of document.querySelectorAll("a[data-language]")) {
   }
 }
 
-// Code wider than its box can be scrolled by keyboard. Material sees to a block once it is in view
-// (content.lazy: to look at them one by one takes a phone long), so all others are ours.
-addEventListener("load", () => {
-  const code = [...document.querySelectorAll("pre > code:not([tabindex])")]
-  for (const one of code.filter(one => one.scrollWidth > one.clientWidth)) one.tabIndex = 0
-})
-
 // Menu and search buttons are spans in labels: the label works by itself, the keyboard needs this.
 for (const button of document.querySelectorAll("label [role=button]")) {
   button.addEventListener("keydown", event => {
@@ -50,7 +43,9 @@ for (const button of document.querySelectorAll("label [role=button]")) {
   })
 }
 
-// Outputs and formulas can be scrolled by keyboard; those that fit need no stop on the way of Tab.
+// What is wider than its box can be scrolled by keyboard; what fits needs no stop on the way of Tab.
+// Material sees to code as well, but only once it is in view (content.lazy: before, it took a phone
+// long to look at one block after the other).
 const fits = new ResizeObserver(entries => {
   // First all questions, then all changes: in turns, each question would lay the page out anew.
   const wide = entries.map(({ target }) => target.scrollWidth > target.clientWidth)
@@ -59,9 +54,11 @@ const fits = new ResizeObserver(entries => {
     else target.removeAttribute("tabindex")
   }
 })
-for (const box of document.querySelectorAll(".lc-output pre, .lc-scroll, div.math")) fits.observe(box)
+for (const box of document.querySelectorAll("pre > code, .lc-output pre, .lc-scroll, div.math"))
+  fits.observe(box)
 
 // Material's script wraps every copy button in a <nav>: dozens of nameless landmarks on a page.
-document.addEventListener("DOMContentLoaded", () => {
-  for (const nav of document.querySelectorAll(".md-code__nav")) nav.role = "presentation"
-})
+new MutationObserver(changes => {
+  for (const node of changes.flatMap(change => [...change.addedNodes]))
+    if (node.className === "md-code__nav") node.role = "presentation"
+}).observe(document.body, { childList: true, subtree: true })
