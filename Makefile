@@ -1,16 +1,21 @@
 # The four commands anyone needs: serve · test · build · check. Each does its own set-up first.
+# CI says audit for test: with it, minutes longer, every page and every notebook is tried.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SHARED := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: serve test build check links offline compare bench update clean
+.PHONY: serve test audit build check links offline compare bench update clean
 
 serve: $(READY)  ## the bilingual site with live reload at http://127.0.0.1:8000
 	$(BIN)/mkdocs serve
 
-test: $(READY)  ## every test
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+test: $(READY)  ## the tests, but for those that take minutes
+	$(BIN)/pytest $(SHARED)
+
+audit: $(READY)  ## every test: also each page in a browser, each notebook in a kernel, each snippet twice
+	$(BIN)/pytest $(SHARED) -m ""
 
 build: $(READY)  ## the finished static site in site/
 	$(BIN)/mkdocs build --strict

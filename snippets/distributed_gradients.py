@@ -23,6 +23,9 @@ def process(rank, job, folder, results):
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
+    # zh: 等两边都连上：有一边先走，另一边就连不上了
+    # en: until both are connected: if one leaves early, the other cannot connect
+    dist.barrier()
     try:
         results.put((rank, job(rank)))
     except Exception as error:

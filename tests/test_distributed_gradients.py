@@ -32,6 +32,7 @@ def process(rank: int, job: Job, folder: str, results: Any) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = socket.if_nameindex()[0][1]
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    dist.barrier()  # until both are connected
     try:
         results.put((rank, job(rank)))
     except Exception as error:

@@ -48,6 +48,7 @@ def test_drift_is_noticed(runner: Runner, settings: Settings) -> None:
         stream["text"] = before
 
 
+@pytest.mark.audit
 def test_running_twice_gives_the_same_bytes(settings: Settings, runner: Runner) -> None:
     """With fork servers of its own, so that nothing random at import time can be shared."""
     with Runner(settings, use_store=False) as again:

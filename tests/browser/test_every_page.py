@@ -40,7 +40,7 @@ FEW_OF_A_KIND = """() => {
         const name = kind(one) + kind(one.parentElement) + kind(one.parentElement.parentElement)
         met.set(name, (met.get(name) ?? 0) + 1)
         const told = [...one.children].filter(child => !known(child)).length === 0
-        if (told && met.get(name) > 2) one.remove()
+        if (told && met.get(name) > 2 && !one.id) one.remove() // Material looks for headings
         return !one.isConnected
     }
     known(document.querySelector("article"))
@@ -135,6 +135,7 @@ def wrong_on_pages(language: str, site: Path, tab: Page, home: str) -> list[str]
     return wrong
 
 
+@pytest.mark.audit
 def test_every_chinese_page(site: Path, tab: Page, home: str) -> None:
     """The English ones have a file of their own, so that two workers share the work."""
     assert wrong_on_pages("", site, tab, home) == []

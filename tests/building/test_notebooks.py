@@ -99,6 +99,7 @@ def test_the_program_is_the_snippet_in_one_language(
             assert f"# {other}:" not in program
 
 
+@pytest.mark.audit
 def test_a_fresh_kernel_reproduces_the_outputs(site: Path, executed: Any) -> None:
     differences = []
     for (stem, language), fresh in executed.items():
