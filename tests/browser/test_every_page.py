@@ -33,7 +33,8 @@ OTHERS = {"exclude": [["[data-more]"]]}
 # The colours of an element follow from its name, its classes, and those of what it stands in: the
 # third of a kind on a page tells nothing new, unless there is something new in it. It is removed.
 FEW_OF_A_KIND = """() => {
-    for (const one of document.querySelectorAll("[data-more]")) one.remove()
+    // Emptied, not removed: Material's script still holds the menu.
+    for (const one of document.querySelectorAll("[data-more]")) one.replaceChildren()
     const kind = one => one.tagName + one.className
     const met = new Map()
     const known = one => {
