@@ -157,9 +157,8 @@ def test_a_card_is_no_part_of_what_is_copied_or_printed(tab: Page, address: str)
     expect(card).to_be_hidden()
 
 
-@pytest.mark.parametrize(
-    ("language", "scheme"), [("", "light"), ("en/", "dark")], ids=["zh-light", "en-dark"]
-)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@LANGUAGES
 def test_an_open_card_and_the_glossary_are_accessible(
     language: str, scheme: str, tab: Page, address: str
 ) -> None:

@@ -111,7 +111,7 @@ def test_the_readers_notebook_fails_at_the_first_check() -> None:
 
 
 def test_the_peak_is_k_plus_n_over_k(lab: dict[str, Any]) -> None:
-    for depth in 4, 6:
+    for depth in 8, 12:
         model, x = lab["network"](depth, 8)
         plain, expected = lab["step"](model, x)
         assert max(plain.trace) == (depth + 1) * x.nbytes

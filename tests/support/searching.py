@@ -24,13 +24,13 @@ _ASK = """async ([text, found]) => {
 
 
 # The atlas looks at every change, Material's search at keys alone.
-_ANSWER = """async text => {
+_ANSWER = """async ([text, found]) => {
     const [box] = document.getElementsByClassName("md-search__input")
     const entry = document.querySelector(".lc-search-answer")
     box.value = text
     box.dispatchEvent(new Event("input", { bubbles: true }))
     while (entry.dataset.asked !== text) await new Promise(resolve => setTimeout(resolve, 1))
-    return [...entry.querySelectorAll("a")].map(link => link.href)
+    return [...document.querySelectorAll(found)].map(link => link.href)
 }"""
 
 
@@ -44,6 +44,6 @@ def ask(tab: Page, text: str) -> list[str]:
 
 
 def answer(tab: Page, text: str) -> list[str]:
-    """The entries of the error atlas that the box puts above all other answers to this question."""
-    links: list[str] = tab.evaluate(_ANSWER, text)
+    """What the box lists as soon as the error atlas has answered; other answers may be older."""
+    links: list[str] = tab.evaluate(_ANSWER, [text, _FOUND])
     return links
