@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SHARED := -n auto --dist loadfile --no-loadscope-reorder
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: serve test audit build check links offline compare bench update clean
 
@@ -12,10 +12,10 @@ serve: $(READY)  ## the bilingual site with live reload at http://127.0.0.1:8000
 	$(BIN)/mkdocs serve
 
 test: $(READY)  ## the tests, but for those that take minutes
-	$(BIN)/pytest $(SHARED)
+	$(BIN)/pytest $(PARALLEL)
 
 audit: $(READY)  ## every test: also each page in a browser, each notebook in a kernel, each snippet twice
-	$(BIN)/pytest $(SHARED) -m ""
+	$(BIN)/pytest $(PARALLEL) -m ""
 
 build: $(READY)  ## the finished static site in site/
 	$(BIN)/mkdocs build --strict

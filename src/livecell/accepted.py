@@ -127,7 +127,7 @@ class Page:
                     todo=f"mend it, or record the page anew: livecell accept {self.name}",
                 )
 
-    def accept(self, languages: Iterable[int] = (), line: int | None = None) -> int:
+    def accept(self, languages: Sequence[int] = (0,), line: int | None = None) -> int:
         """Record the twin passages as they are now; how many were not recorded before.
 
         Args:
@@ -139,11 +139,9 @@ class Page:
         """
         if line is None and self.record.is_file():
             self._entries = list(self._read(careful=False))  # what cannot be read goes
-        numbers = list(languages)
-        chosen = [p for p in self.pairs if line is None or any(p.holds(n, line) for n in numbers)]
+        chosen = [p for p in self.pairs if line is None or any(p.holds(n, line) for n in languages)]
         if not chosen:
-            file = self.files[numbers[0]] if numbers else None
-            raise LivecellError("no passage stands in this line", file, line)
+            raise LivecellError("no passage stands in this line", self.files[languages[0]], line)
         self._write([p for p in self.pairs if p.state == "accepted" or p in chosen])
         return sum(pair.state != "accepted" for pair in chosen)
 

@@ -5,6 +5,7 @@ What is wrong is collected, not raised: an author sees all of it at once.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -22,8 +23,9 @@ _FOLD = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=32)  # a check asks for every list several times
 def compose(text: str) -> Any:
-    """The root node of a file with this text; None if it is empty.
+    """The root node of a file with this text; None if it is empty. To be read, not changed.
 
     Raises:
         LivecellError: it is not YAML.

@@ -96,7 +96,7 @@ def find(settings: Settings, name: str) -> Source:
     elif name.endswith(LIST):
         files = (settings.docs / name,) * count
     else:
-        files = tuple(settings.docs / language / f"{name}.md" for language in settings.languages)
+        files = tuple(folder / f"{name}.md" for folder in settings.folders.values())
     return Source(name, files, settings.languages)
 
 
@@ -105,8 +105,7 @@ def names(settings: Settings) -> list[str]:
     if len(settings.languages) < 2:
         return []
     found = []
-    for language in settings.languages:
-        folder = settings.docs / language
+    for folder in settings.folders.values():
         paths = (path.relative_to(folder) for path in folder.rglob("*.md"))
         found.append({path.with_suffix("").as_posix() for path in paths})
     labs = [stem for stem in settings.stems() if labfile.is_lab(stem)]
@@ -115,10 +114,9 @@ def names(settings: Settings) -> list[str]:
 
 def _lists(settings: Settings) -> list[str]:
     """The lists beside the pages that say something in every language."""
-    folders = [settings.docs / language for language in settings.languages]
     found = []
     for path in settings.docs.rglob(f"*{LIST}"):
-        if any(path.is_relative_to(folder) for folder in folders):
+        if any(path.is_relative_to(folder) for folder in settings.folders.values()):
             continue
         try:
             root = listfile.compose(pages.text_of(path))

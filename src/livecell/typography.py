@@ -185,16 +185,12 @@ def check(settings: Settings) -> list[LivecellError]:
     A file that cannot be read is left to `livecell.check`, which says why.
     """
     told: list[LivecellError] = []
-    for number, tag in enumerate(settings.languages):
-        if tag.partition("-")[0] != "zh":
-            continue
-        for page in sorted((settings.docs / tag).rglob("*.md")):
+    chinese = [n for n, tag in enumerate(settings.languages) if tag.partition("-")[0] == "zh"]
+    for number in chinese:
+        tag = settings.languages[number]
+        for page in sorted(settings.folders[tag].rglob("*.md")):
             with suppress(LivecellError):
                 told += _told(page, pages.text_of(page), texts)
-        for stem in settings.stems():
-            with suppress(LivecellError):
-                file = settings.snippet(stem)
-                told += _told(file, pages.text_of(file), comments)
         for name in sources.names(settings):
             source = sources.find(settings, name)
             file = source.files[number]
@@ -203,6 +199,10 @@ def check(settings: Settings) -> list[LivecellError]:
                     told += _listed(file, tag)
                 elif labfile.is_lab(name):
                     told += _told(file, source.markdown(number, pages.text_of(file)), texts)
+    for stem in settings.stems() if chinese else ():
+        with suppress(LivecellError):
+            file = settings.snippet(stem)
+            told += _told(file, pages.text_of(file), comments)
     return told
 
 

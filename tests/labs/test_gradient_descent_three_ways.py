@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.workbench import OPEN, Failed, Lab
+from tests.support.workbench import OPEN, Lab
 
 LAB = Lab("gradient_descent_three_ways")
 LAST = "check_largest_rate_at"
@@ -119,26 +119,23 @@ def lab() -> dict[str, Any]:
 def test_a_wrong_answer_fails_at_its_check_and_is_told_why(
     turn: str, answer: str, message: str
 ) -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, {turn: answer})
-    assert caught.value.cell == LAB.check_of(turn)
-    assert isinstance(caught.value.error, AssertionError)
-    assert re.search(message, str(caught.value.error), re.DOTALL), caught.value
+    failed = LAB.failure(LAST, {turn: answer})
+    assert failed.cell == LAB.check_of(turn)
+    assert isinstance(failed.error, AssertionError)
+    assert re.search(message, str(failed.error), re.DOTALL), failed
 
 
 @pytest.mark.parametrize("turn", LAB.turns)
 def test_an_open_gap_fails_at_its_check(turn: str) -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, {turn: OPEN})
-    assert caught.value.cell == LAB.check_of(turn)
-    assert isinstance(caught.value.error, AssertionError)
+    failed = LAB.failure(LAST, {turn: OPEN})
+    assert failed.cell == LAB.check_of(turn)
+    assert isinstance(failed.error, AssertionError)
 
 
 def test_the_readers_notebook_fails_at_the_first_check() -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, dict.fromkeys(LAB.turns, OPEN))
-    assert caught.value.cell == "check_gradient"
-    assert "returns None, expected a tensor; is something still `...`?" in str(caught.value.error)
+    failed = LAB.failure(LAST, dict.fromkeys(LAB.turns, OPEN))
+    assert failed.cell == "check_gradient"
+    assert "returns None, expected a tensor; is something still `...`?" in str(failed.error)
 
 
 def test_the_prose_says_how_many_turns_there_are() -> None:

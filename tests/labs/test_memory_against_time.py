@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.support.workbench import OPEN, Failed, Lab
+from tests.support.workbench import OPEN, Lab
 from torch.utils.checkpoint import checkpoint_sequential
 
 from livecell import Runner
@@ -90,24 +90,21 @@ def lab() -> dict[str, Any]:
 def test_a_wrong_answer_fails_at_its_check_and_is_told_why(
     turn: str, answer: Any, message: str
 ) -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, {turn: answer})
-    assert caught.value.cell == LAB.check_of(turn)
-    assert re.search(message, str(caught.value.error), re.DOTALL), caught.value
+    failed = LAB.failure(LAST, {turn: answer})
+    assert failed.cell == LAB.check_of(turn)
+    assert re.search(message, str(failed.error), re.DOTALL), failed
 
 
 @pytest.mark.parametrize("turn", LAB.turns)
 def test_an_open_gap_fails_at_its_check(turn: str) -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, {turn: OPEN})
-    assert caught.value.cell == LAB.check_of(turn)
+    failed = LAB.failure(LAST, {turn: OPEN})
+    assert failed.cell == LAB.check_of(turn)
 
 
 def test_the_readers_notebook_fails_at_the_first_check() -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, dict.fromkeys(LAB.turns, OPEN))
-    assert caught.value.cell == "check_meter"
-    assert "the peak is 0.0 units, expected 4" in str(caught.value.error)
+    failed = LAB.failure(LAST, dict.fromkeys(LAB.turns, OPEN))
+    assert failed.cell == "check_meter"
+    assert "the peak is 0.0 units, expected 4" in str(failed.error)
 
 
 def test_the_peak_is_k_plus_n_over_k(lab: dict[str, Any]) -> None:

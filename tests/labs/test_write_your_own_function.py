@@ -94,25 +94,22 @@ def lab() -> dict[str, Any]:
 
 @pytest.mark.parametrize(("turn", "answer", "message"), WRONG)
 def test_a_wrong_answer_fails_and_is_told_why(turn: str, answer: Any, message: str) -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, {turn: answer})
-    assert caught.value.cell.startswith("check_")
-    assert re.search(message, str(caught.value.error), re.DOTALL), caught.value
+    failed = LAB.failure(LAST, {turn: answer})
+    assert failed.cell.startswith("check_")
+    assert re.search(message, str(failed.error), re.DOTALL), failed
 
 
 @pytest.mark.parametrize("turn", LAB.turns)
 def test_an_open_gap_fails_at_its_check(turn: str) -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, {turn: OPEN})
-    assert caught.value.cell == LAB.check_of(turn)
+    failed = LAB.failure(LAST, {turn: OPEN})
+    assert failed.cell == LAB.check_of(turn)
 
 
 def test_the_readers_notebook_fails_at_the_first_check() -> None:
-    with pytest.raises(Failed) as caught:
-        LAB.run(LAST, dict.fromkeys(LAB.turns, OPEN))
-    assert caught.value.cell == "check_forward"
-    assert isinstance(caught.value.error, AssertionError)
-    assert "found None, expected a tensor" in str(caught.value.error)
+    failed = LAB.failure(LAST, dict.fromkeys(LAB.turns, OPEN))
+    assert failed.cell == "check_forward"
+    assert isinstance(failed.error, AssertionError)
+    assert "found None, expected a tensor" in str(failed.error)
 
 
 def test_a_gradient_too_few_is_told_by_torch() -> None:

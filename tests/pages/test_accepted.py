@@ -92,9 +92,12 @@ class Pages:
         return self.settings.docs / language / "page.md"
 
     def edit(self, language: str, old: str, new: str) -> None:
-        text = self.file(language).read_text(encoding="utf-8")
+        self.edit_file(self.file(language), old, new)
+
+    def edit_file(self, file: Path, old: str, new: str) -> None:
+        text = file.read_text(encoding="utf-8")
         assert old in text
-        self.file(language).write_text(text.replace(old, new, 1), encoding="utf-8")
+        file.write_text(text.replace(old, new, 1), encoding="utf-8")
 
     def told(self) -> list[Told]:
         """Where something is wrong, and what, but without since when."""
@@ -394,10 +397,7 @@ def test_labs_and_lists_are_kept_true_as_well(
     name: str, old: str, new: str, late: int, shared: Pages
 ) -> None:
     assert shared.told() == []
-    file = shared.settings.root / name
-    text = file.read_text(encoding="utf-8")
-    assert old in text
-    file.write_text(text.replace(old, new), encoding="utf-8")
+    shared.edit_file(shared.settings.root / name, old, new)
     assert shared.told() == [(name, late, LATE)]
     if name.endswith(".py"):
         language, section = ("en", "") if late == 9 else ("zh", "part")
@@ -420,9 +420,7 @@ def test_every_field_of_the_site_s_lists_has_a_twin() -> None:
 
 
 def test_words_to_avoid_have_no_twin(shared: Pages) -> None:
-    file = shared.settings.docs / "terms.yml"
-    text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace("[叶]", "[叶, 子]"), encoding="utf-8")
+    shared.edit_file(shared.settings.docs / "terms.yml", "[叶]", "[叶, 子]")
     assert shared.told() == []
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import pytest
 
 from livecell.cells import Cell, read
 
@@ -83,6 +84,12 @@ class Lab:
             if cell.name == until:
                 return names
         raise LookupError(f"{self.path.name} has no cell {until!r}")
+
+    def failure(self, until: str, answers: dict[str, Answer]) -> Failed:
+        """Where and how the lab fails with these answers, as it must."""
+        with pytest.raises(Failed) as caught:
+            self.run(until, answers)
+        return caught.value
 
 
 def _filled(source: str, answer: Answer | None) -> str:
