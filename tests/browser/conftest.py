@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.support.chromium import executable, launch
+
+expect.set_options(timeout=30_000)  # a slow machine is no failure
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
